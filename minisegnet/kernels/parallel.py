@@ -1,0 +1,80 @@
+"""Bands of work over a few threads, and the buffers that each thread keeps.
+
+NumPy computes element by element on one core and lets go of the interpreter while it does. Working
+on several bands at once therefore uses the other cores, as long as BLAS is held to one thread
+meanwhile: otherwise both multiply, and the threads fight over the cores.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from minisegnet.backend import Array
+
+T = TypeVar("T")
+
+_local = threading.local()
+
+
+def _available_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@functools.cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="minisegnet")
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="blas")
+
+
+# The threads of a pool do not survive a fork: the child starts its own.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
+def thread_count() -> int:
+    """How many threads the kernels may use: the cores this process may run on."""
+    return _threads
+
+
+_threads = _available_cores()
+
+
+def run_bands(xp: Any, work: Callable[..., T], bands: Sequence[tuple]) -> list[T]:
+    """``[work(*band) for band in bands]``, over several threads where that helps.
+
+    The results come in the order of the bands whatever the number of threads, so that sums over
+    them do not depend on it.
+    """
+    if xp is not np or _threads == 1 or len(bands) < 2:
+        return [work(*band) for band in bands]
+    with _blas().limit(limits=1):
+        return list(_pool(_threads).map(lambda band: work(*band), bands))
+
+
+def scratch(xp: Any, shape: tuple[int, ...], dtype: Any) -> Array:
+    """An array to write into that this thread may use until it asks for the next one.
+
+    Fresh memory costs a page fault for every 4 kB; a buffer that stays costs none.
+    """
+    if xp is not np:
+        return xp.empty(shape, dtype=dtype)
+    need = math.prod(shape) * np.dtype(dtype).itemsize
+    held = getattr(_local, "buffer", None)
+    if held is None or held.nbytes < need:
+        held = _local.buffer = np.empty(need, dtype=np.uint8)
+    return held[:need].view(dtype).reshape(shape)

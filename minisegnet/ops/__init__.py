@@ -1,0 +1,4 @@
+"""Differentiable operations, one file for each topic of the lessons.
+
+``minisegnet.functional`` is their public face.
+"""

@@ -1,0 +1,259 @@
+"""Running a network on whole images of any size, and scoring it over a data set.
+
+A network takes only some sizes: a U-Net halves its maps ``depth`` times. An image of another size is
+mirrored outwards at its edges until it fits, and the logits are cropped back, so that every pixel
+of the image gets its prediction. A network with unpadded ("valid") convolutions gives logits
+smaller than its input; mirroring enough on every side makes them cover the image. That is the
+overlap-tile strategy of the U-Net paper [1]_ with a single tile.
+
+.. [1] O. Ronneberger, P. Fischer, T. Brox, "U-Net: convolutional networks for biomedical image
+   segmentation", MICCAI 2015, figure 2.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minisegnet import nn
+from minisegnet.autograd import Tensor, no_grad
+from minisegnet.backend import Array, array_module, is_array, to_device
+from minisegnet.metrics import ConfusionMatrix
+
+__all__ = ["Evaluation", "Normalize", "centre_crop", "evaluate", "input_size", "predict_logits"]
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+Batch = tuple[Any, Any]
+
+
+class Normalize:
+    """(image - mean) / std, channel by channel: what a network is fed with.
+
+    Parameters
+    ----------
+    mean, std : sequence of float
+        One number a channel, of images in 0..1.
+
+    Examples
+    --------
+    >>> image = np.array([[[[0.5, 0.75]], [[0.2, 0.6]]]], dtype=np.float32)  # (1, 2, 1, 2)
+    >>> Normalize([0.5, 0.4], [0.25, 0.2])(image).round(4).tolist()
+    [[[[0.0, 1.0]], [[-1.0, 1.0]]]]
+    """
+
+    def __init__(self, mean: Iterable[float], std: Iterable[float]) -> None:
+        self.mean = np.array(list(mean), dtype=np.float32).reshape(1, -1, 1, 1)
+        self.std = np.array(list(std), dtype=np.float32).reshape(1, -1, 1, 1)
+
+    def __call__(self, images: Array) -> Array:
+        """Images (N, C, H, W), centred and scaled; on the device they are on."""
+        xp = array_module(images)
+        return (images - xp.asarray(self.mean)) / xp.asarray(self.std)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a network scores on a data set.
+
+    Attributes
+    ----------
+    loss : float
+        The mean over the images; nan where no loss was asked for.
+    matrix : ConfusionMatrix
+        The counts over all pixels that are not void.
+    images : int
+    """
+
+    loss: float
+    matrix: ConfusionMatrix
+    images: int
+
+
+def device_of_model(model: nn.Module) -> str:
+    """The device of a model's parameters."""
+    first = next(iter(model.parameters()), None)
+    return "cpu" if first is None else first.device
+
+
+def as_array(values: Any, device: str) -> Array:
+    """The array of a tensor, an array or a nested list, on ``device``."""
+    array = values.data if isinstance(values, Tensor) else values
+    return to_device(array if is_array(array) else np.asarray(array), device)
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without recording; the mode from before comes back at the end."""
+    before = model.training
+    model.eval()
+    try:
+        with no_grad():
+            yield
+    finally:
+        model.train(before)
+
+
+def centre_crop(maps: Array, size: tuple[int, int]) -> Array:
+    """The central part of maps (..., H, W): what a network without padding can see of a mask.
+
+    Raises
+    ------
+    ValueError
+        If the maps are smaller than ``size``.
+
+    Examples
+    --------
+    >>> centre_crop(np.arange(15).reshape(3, 5), (1, 3)).tolist()
+    [[6, 7, 8]]
+    """
+    rows, columns = maps.shape[-2:]
+    if rows < size[0] or columns < size[1]:
+        raise ValueError(
+            f"centre_crop: cannot cut {size[0]}x{size[1]} out of {rows}x{columns}: the network's "
+            "logits are larger than the mask; give masks of the logits' size"
+        )
+    top, left = (rows - size[0]) // 2, (columns - size[1]) // 2
+    return maps[..., top : top + size[0], left : left + size[1]]
+
+
+def input_size(model: Any, size: tuple[int, int]) -> tuple[int, int]:
+    """The smallest input that the network accepts and whose logits cover ``size``.
+
+    A network that does not say which sizes it takes is given the image as it is.
+
+    Examples
+    --------
+    >>> from minisegnet.models import UNet
+    >>> input_size(UNet(1, 2, base=2, depth=3), (30, 41))
+    (32, 48)
+    >>> input_size(UNet(1, 2, base=2, depth=4, padding="valid"), (388, 388))
+    (572, 572)
+    """
+    if not hasattr(model, "next_size"):
+        return size
+    return _side(model, size[0]), _side(model, size[1])
+
+
+def _side(model: Any, wanted: int) -> int:
+    side = model.next_size(wanted)
+    while model.output_size((side, side))[0] < wanted:
+        side = model.next_size(side + 1)
+    return int(side)
+
+
+def _mirrored(model: Any, images: Array) -> Array:
+    """The images mirrored outwards until they fit; their logits begin at the image's corner.
+
+    Logits lie centrally over the input, so a network that trims its borders needs the padding on
+    all sides, while one that keeps the size needs it only at the bottom and on the right.
+    """
+    size = (int(images.shape[2]), int(images.shape[3]))
+    rows, columns = input_size(model, size)
+    if (rows, columns) == size:
+        return images
+    out = model.output_size((rows, columns))
+    top, left = (rows - out[0]) // 2, (columns - out[1]) // 2
+    pad = ((0, 0), (0, 0), (top, rows - size[0] - top), (left, columns - size[1] - left))
+    return array_module(images).pad(images, pad, mode="reflect")
+
+
+def predict_logits(
+    model: nn.Module, images: Any, prepare: Callable[[Array], Array] | None = None
+) -> Array:
+    """Logits for every pixel of whole images of any size.
+
+    Runs in evaluation mode, without gradients, on the model's device.
+
+    Parameters
+    ----------
+    model : Module
+        From images (N, C, H, W) to logits (N, K, H, W).
+    images : array or Tensor (N, C, H, W)
+    prepare : callable, optional
+        What the images went through in training, such as :class:`Normalize`.
+
+    Returns
+    -------
+    array (N, K, H, W)
+        On the model's device.
+
+    Raises
+    ------
+    ValueError
+        If the model cannot be applied; the message says why.
+
+    Examples
+    --------
+    >>> from minisegnet.models import UNet
+    >>> predict_logits(UNet(1, 3, base=2, depth=2), np.zeros((1, 1, 7, 10), np.float32)).shape
+    (1, 3, 7, 10)
+    """
+    batch = as_array(images, device_of_model(model))
+    if batch.ndim != 4:
+        raise ValueError(
+            f"predict_logits: images of shape {tuple(batch.shape)} must be (N, C, H, W); a single "
+            "image becomes a batch of one with image[None]"
+        )
+    rows, columns = batch.shape[2:]
+    batch = batch if prepare is None else prepare(batch)
+    with evaluating(model):
+        logits = model(Tensor(_mirrored(model, batch))).data
+    if logits.shape[2] < rows or logits.shape[3] < columns:
+        raise ValueError(
+            f"predict_logits: the network gives logits of {logits.shape[2]}x{logits.shape[3]} for "
+            f"images of {rows}x{columns}: derive it from models.SegmentationModel and define "
+            "accepts() and output_size(), so that the images can be padded to suit"
+        )
+    return logits[:, :, :rows, :columns]
+
+
+def evaluate(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    *,
+    num_classes: int,
+    loss: Loss | None = None,
+    ignore_index: int | None = None,
+    prepare: Callable[[Array], Array] | None = None,
+) -> Evaluation:
+    """Score a network on whole images, in one confusion matrix over all of them.
+
+    Parameters
+    ----------
+    model : Module
+    batches : iterable of (images (N, C, H, W), masks (N, H, W))
+        A DataLoader or a list. Sizes may differ from batch to batch.
+    num_classes : int
+    loss : callable, optional
+        From logits and target to one value; averaged over the images.
+    ignore_index : int, optional
+        The label of void pixels, which are not counted.
+    prepare : callable, optional
+        What the images went through in training, such as :class:`Normalize`.
+
+    Examples
+    --------
+    >>> from minisegnet.models import UNet
+    >>> images, masks = np.zeros((2, 1, 6, 9), np.float32), np.zeros((2, 6, 9), np.int64)
+    >>> scores = evaluate(UNet(1, 3, base=2, depth=2), [(images, masks)], num_classes=3)
+    >>> scores.images, int(scores.matrix.matrix.sum())
+    (2, 108)
+    """
+    device = device_of_model(model)
+    matrix = ConfusionMatrix(num_classes, ignore_index)
+    losses: list[tuple[Array, int]] = []
+    images_seen = 0
+    for images, masks in batches:
+        logits = predict_logits(model, images, prepare)
+        target = as_array(masks, device)
+        matrix.update(logits, target)
+        images_seen += len(images)
+        if loss is not None:
+            with no_grad():
+                losses.append((loss(Tensor(logits), Tensor(target)).data, len(images)))
+    mean = sum(float(value) * n for value, n in losses) / images_seen if losses else float("nan")
+    return Evaluation(mean, matrix, images_seen)

@@ -1,0 +1,626 @@
+"""Saving and loading: exact round trips, and no way to lose or to misread a file."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pickle
+import signal
+import stat
+import subprocess
+import sys
+import textwrap
+import zipfile
+from collections import OrderedDict, namedtuple
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors
+import safetensors.numpy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from minisegnet import checkpoint
+from minisegnet.autograd import Tensor
+from minisegnet.checkpoint import WriteError, atomic_write, load, save
+
+DTYPES = "bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 float32 float64 complex64"
+
+
+def assert_same(actual, expected):
+    """Equal in type, structure, order of keys, dtype, shape and every bit of the values."""
+    if isinstance(expected, np.ndarray):
+        assert type(actual) is np.ndarray
+        assert actual.dtype == expected.dtype and actual.shape == expected.shape
+        assert actual.tobytes() == expected.tobytes()
+        return
+    assert type(actual) is type(expected)
+    if isinstance(expected, dict):
+        assert list(actual) == list(expected)
+        assert [type(key) for key in actual] == [type(key) for key in expected]
+        for key in expected:
+            assert_same(actual[key], expected[key])
+    elif isinstance(expected, (list, tuple)):
+        assert len(actual) == len(expected)
+        for one, other in zip(actual, expected, strict=True):
+            assert_same(one, other)
+    else:
+        assert repr(actual) == repr(expected)
+
+
+def arrays():
+    dtypes = st.sampled_from(DTYPES.split()).map(np.dtype)
+    shapes = npst.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
+    return dtypes.flatmap(lambda dtype: npst.arrays(dtype, shapes))
+
+
+KEYS = st.one_of(
+    st.text(max_size=5),
+    st.sampled_from(
+        ["a", "b", "a.b", "a.0", "$tensor", "$", "__metadata__", "b~2", "ключ", "0", "\ud800"]
+    ),
+    st.integers(-3, 3),
+)
+PLAIN = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(st.characters(), max_size=8)
+)
+STATES = st.recursive(
+    st.one_of(PLAIN, arrays()),
+    lambda children: st.one_of(
+        st.lists(children, max_size=4),
+        st.lists(children, max_size=3).map(tuple),
+        st.dictionaries(KEYS, children, max_size=5),
+    ),
+    max_leaves=15,
+)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "last.safetensors"
+
+
+# ------------------------------------------------------------------ round trips
+
+
+@given(STATES)
+@settings(max_examples=200, deadline=None)
+def test_any_state_comes_back_as_it_was(tmp_path_factory, state):
+    path = tmp_path_factory.getbasetemp() / "any.safetensors"
+    save(state, path)
+    assert_same(load(path), state)
+
+
+def test_state_of_a_training_run(path):
+    rng = np.random.default_rng(7)
+    state = {
+        "epoch": 12,
+        "best": {"mean_iou": 0.91234567890123456, "val_loss": float("nan")},
+        "model": {
+            "encoder.0.weight": rng.normal(size=(4, 3, 3, 2)).astype(np.float32),
+            "norm.num_batches_tracked": np.array(17, np.int64),
+        },
+        "optimizer": {"betas": (0.9, 0.999), "state": {0: {"m": rng.normal(size=(2, 5))}, 1: {}}},
+        "generator": np.random.default_rng(3).bit_generator.state,  # has integers of 128 bits
+        "history": [{"epoch": 1, "train_loss": 0.7}, {"epoch": 2, "train_loss": float("inf")}],
+        "finished": False,
+        "note": None,
+    }
+    save(state, path)
+    loaded = load(path)
+    assert_same(loaded, state)
+    generator = np.random.default_rng(0)
+    generator.bit_generator.state = loaded["generator"]
+    assert generator.random() == np.random.default_rng(3).random()
+
+
+@pytest.mark.parametrize("dtype", DTYPES.split())
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_arrays_in_any_memory_layout(path, dtype, order):
+    values = np.arange(2 * 3 * 4).reshape(2, 3, 4).astype(np.dtype(dtype).newbyteorder(order))
+    views = {
+        "transposed": values.transpose(2, 0, 1),
+        "reversed": values[:, ::-1, ::2],
+        "fortran": np.asfortranarray(values[0]),
+        "broadcast": np.broadcast_to(values[0, 0], (3, 4)),
+        "scalar": values[1, 2, 3:].reshape(()),
+        "empty": values[:, :0],
+    }
+    save(views, path)
+    for name, loaded in load(path).items():
+        assert loaded.dtype == np.dtype(dtype)
+        assert loaded.shape == views[name].shape
+        np.testing.assert_array_equal(loaded, views[name], err_msg=name)
+
+
+def test_loaded_arrays_are_writable_and_independent_of_the_file(path):
+    save({"w": np.array([[1, 2, 3], [4, 5, 6]])}, path)
+    before = path.read_bytes()
+    loaded = load(path)
+    loaded["w"] += 10
+    assert path.read_bytes() == before
+    np.testing.assert_array_equal(load(path)["w"], [[1, 2, 3], [4, 5, 6]])
+    save({"w": np.zeros(1)}, path)
+    np.testing.assert_array_equal(loaded["w"], [[11, 12, 13], [14, 15, 16]])
+
+
+def test_tensors_scalars_and_other_containers(path):
+    Moments = namedtuple("Moments", "first second")
+    save(
+        {
+            "tensor": Tensor(np.array([[1, 2, 3]], np.float32), requires_grad=True),
+            "scalar": np.float32(0.1),
+            "flag": np.bool_(True),
+            "ordered": OrderedDict(b=1, a=2),
+            "named": Moments(1, 2.5),
+        },
+        path,
+    )
+    assert_same(
+        load(path),
+        {
+            "tensor": np.array([[1, 2, 3]], np.float32),
+            "scalar": float(np.float32(0.1)),
+            "flag": True,
+            "ordered": {"b": 1, "a": 2},
+            "named": (1, 2.5),
+        },
+    )
+
+
+# ------------------------------------------------------------------ the file itself
+
+
+def test_state_dict_is_a_plain_safetensors_file_for_other_tools(path):
+    state = {
+        "z.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "a.bias": np.array([True, False]),
+        "счёт": np.array(5),
+    }
+    save(state, path)
+    others = safetensors.numpy.load_file(path)
+    assert set(others) == set(state)
+    for name, value in state.items():
+        assert others[name].dtype == value.dtype
+        np.testing.assert_array_equal(others[name], value)
+
+
+def test_torch_reads_a_state_dict(path):
+    torch_files = pytest.importorskip("safetensors.torch", exc_type=ImportError)
+    save({"conv.weight": np.arange(6, dtype=np.float32).reshape(2, 3).T}, path)
+    read = torch_files.load_file(path)
+    np.testing.assert_array_equal(read["conv.weight"].numpy(), [[0, 3], [1, 4], [2, 5]])
+
+
+def test_files_of_other_tools_are_read_as_a_flat_dict(path):
+    state = {"conv.weight": np.arange(6.0).reshape(3, 2), "n": np.array(3, np.uint8)}
+    safetensors.numpy.save_file(state, path, metadata={"format": "pt"})
+    loaded = load(path)
+    assert set(loaded) == set(state)
+    for name in state:
+        assert_same(loaded[name], state[name])
+
+
+def test_nested_names_in_the_file(path):
+    save({"model": {"w": np.ones(2)}, "moments": [np.zeros(1), {7: np.ones(3)}]}, path)
+    assert set(safetensors.numpy.load_file(path)) == {"model.w", "moments.0", "moments.1.7"}
+
+
+def test_names_that_collide_or_are_reserved(path):
+    def fresh():
+        fresh.count += 1
+        return np.arange(fresh.count)
+
+    fresh.count = 0
+    state = {
+        "a": {"b": fresh(), "": {"c": fresh()}},
+        "a.b": fresh(),
+        "a.b~2": fresh(),
+        "a..c": fresh(),
+        "__metadata__": fresh(),
+        "": fresh(),
+        0: fresh(),
+        "0": fresh(),
+        "\ud800": fresh(),  # half a surrogate pair: not to be written as UTF-8
+        "\\ud800": fresh(),
+        "$tensor": {"$tensor": fresh()},
+    }
+    save(state, path)
+    assert_same(load(path), state)
+    assert len(safetensors.numpy.load_file(path)) == fresh.count
+
+
+def test_equal_states_give_equal_bytes(tmp_path):
+    state = {"w": np.arange(3.0), "b": {"c": np.arange(4), "d": [1, "x"]}, "e": np.zeros((2, 0))}
+    for name in ("one", "two"):
+        save(state, tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+# ------------------------------------------------------------------ what save refuses
+
+
+class Layer:
+    def state_dict(self):
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("state", "match"),
+    [
+        ({"a": [1, {2, 3}]}, r"state\['a'\]\[1\] is of type set"),
+        ({"net": Layer()}, r"state\['net'\] is of type Layer; store its \.state_dict\(\)"),
+        ({"a": {1.5: 2}}, r"state\['a'\] has the key 1\.5 of type float"),
+        ({"a": {None: 2}}, r"key None of type NoneType"),
+        ({"names": np.array(["x"])}, r"state\['names'\] is an array of dtype <U1"),
+        ([np.array([object()])], r"state\[0\] is an array of dtype object"),
+        ({"b": b"raw"}, r"state\['b'\] is of type bytes"),
+        ({"t": np.zeros(2, np.complex128)}, r"complex128"),
+    ],
+)
+def test_states_that_cannot_be_stored(path, state, match):
+    save({"old": 1}, path)
+    with pytest.raises(TypeError, match=match):
+        save(state, path)
+    assert load(path) == {"old": 1}
+
+
+def test_state_that_contains_itself(path):
+    state = {}
+    state["me"] = state
+    with pytest.raises(ValueError, match="contains itself"):
+        save(state, path)
+    assert not path.exists()
+
+
+# ------------------------------------------------------------------ what load refuses
+
+
+def refuses(path, *words):
+    """load must raise a ValueError that names the file and says each of ``words``."""
+    with pytest.raises(ValueError) as caught:
+        load(path)
+    message = str(caught.value)
+    assert message.startswith("load: ") and str(path) in message
+    for word in words:
+        assert word in message, message
+    assert len(message.splitlines()) == 1
+
+
+def test_every_truncation_is_refused(path):
+    save({"epoch": 3, "w": np.arange(5.0), "b": {"c": np.zeros((2, 3), np.uint8)}}, path)
+    whole = path.read_bytes()
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+        refuses(path, "is empty" if size == 0 else "cut off")
+    for extra in (b"x", bytes(100)):
+        path.write_bytes(whole + extra)
+        refuses(path, "damaged")
+    path.write_bytes(whole)
+    assert load(path)["epoch"] == 3
+
+
+def test_truncation_says_how_much_is_missing(path):
+    save({"w": np.arange(50.0)}, path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-123])
+    refuses(path, f"holds {len(whole) - 123} of at least {len(whole)} bytes")
+
+
+def test_complete_but_wrong_header_is_damaged_and_not_cut_off(path):
+    save({"w": np.arange(6, dtype=np.int32)}, path)
+    path.write_bytes(path.read_bytes().replace(b'"shape":[6]', b'"shape":[5]'))
+    refuses(path, "is damaged", "copy it again")
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_any_damage_is_refused_or_harmless(tmp_path_factory, data):
+    """A flipped byte in the header never shows as anything but a ValueError or a state."""
+    path = tmp_path_factory.getbasetemp() / "flipped.safetensors"
+    save({"epoch": 3, "w": np.arange(5, dtype=np.int16), "t": (1, {"$x": [None]})}, path)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(content) - 1))
+        content[place] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    try:
+        load(path)
+    except ValueError as error:
+        assert str(path) in str(error)
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=150, deadline=None)
+def test_garbage_is_refused(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "garbage.safetensors"
+    path.write_bytes(content)
+    refuses(path)
+
+
+class Bomb:
+    def __reduce__(self):
+        return (pytest.fail, ("a pickle was opened",))
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_pickles_are_never_opened(path, protocol):
+    path.write_bytes(pickle.dumps({"w": Bomb()}, protocol))
+    refuses(path, "pickle", "safetensors.torch.save_file")
+
+
+def test_zip_files_are_never_opened(path):
+    with zipfile.ZipFile(path, "w") as archive:  # what torch.save writes
+        archive.writestr("archive/data.pkl", pickle.dumps(Bomb()))
+    refuses(path, "zip archive", "never unpickled", "safetensors.torch.save_file")
+
+
+def test_other_formats_are_named(path):
+    np.save(path.with_suffix(".npy"), np.arange(3))
+    refuses(path.with_suffix(".npy"), "NumPy .npy file", "numpy.load")
+    np.savez(path.with_suffix(".npz"), w=np.arange(3))
+    refuses(path.with_suffix(".npz"), "zip archive")
+    path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    refuses(path, "HDF5")
+    path.write_text("epoch,train_loss\n1,0.5\n")
+    refuses(path, "not a safetensors file")
+
+
+def test_missing_files_and_folders(tmp_path):
+    refuses(tmp_path / "no" / "model.safetensors", "there is no folder")
+    refuses(tmp_path / "model.safetensors", "does not exist")
+    save({}, tmp_path / "last.safetensors")
+    refuses(tmp_path / "model.safetensors", "does not exist; its folder holds last.safetensors")
+    refuses(tmp_path, "is a folder; its folder holds last.safetensors")
+
+
+@pytest.mark.skipif(not Path("/dev/null").exists(), reason="needs a device file")
+def test_devices_are_neither_read_nor_replaced():
+    refuses(Path("/dev/null"), "not an ordinary file")
+    with pytest.raises(WriteError, match="not an ordinary file"):
+        save({}, "/dev/null")
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+def test_unreadable_file(path, monkeypatch):
+    save({}, path)
+
+    def refuse(*args, **kwargs):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(safetensors, "safe_open", refuse)
+    refuses(path, "Permission denied", "permissions")
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        "",
+        "{",
+        "[]",
+        "7",
+        "null",
+        '"text"',
+        '{"version": 1}',
+        '{"state": {}}',
+        '{"version": 2, "state": {"$tensor": "w"}}',
+        '{"version": 1, "state": 3}',
+        '{"version": 1, "state": {"$tensor": "v"}}',
+        '{"version": 1, "state": {"$tensor": ["w"]}}',
+        '{"version": 1, "state": [{"$tensor": "w"}, {"$tensor": "w"}]}',
+        '{"version": 1, "state": {"$tensor": "w", "x": 1}}',
+        '{"version": 1, "state": [{"$tensor": "w"}, {"$what": []}]}',
+        '{"version": 1, "state": [{"$tensor": "w"}, {"$tuple": 3}]}',
+        '{"version": 1, "state": [{"$tensor": "w"}, {"$dict": [[1]]}]}',
+        '{"version": 1, "state": [{"$tensor": "w"}, {"$dict": [[[], 2]]}]}',
+        '{"version": 1, "state": [{"$tensor": "w"}, ' + "[" * 5000 + "]" * 5001 + "}",
+    ],
+)
+def test_damaged_descriptions(path, description):
+    safetensors.numpy.save_file({"w": np.ones(2)}, path, metadata={"minisegnet": description})
+    refuses(path, "damaged description", "another checkpoint")
+
+
+def test_types_that_numpy_lacks(path):
+    header = json.dumps({"w": {"dtype": "BF16", "shape": [3], "data_offsets": [0, 6]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(6))
+    refuses(path, "NumPy does not have", "float32")
+
+
+# ------------------------------------------------------------------ atomic writing
+
+
+def test_atomic_write_of_text_and_bytes(tmp_path):
+    with atomic_write(tmp_path / "history.csv", newline="") as file:
+        file.write("эпоха,loss\r\n")
+        assert [entry.name for entry in tmp_path.iterdir()] == [".history.csv.tmp"]
+    assert (tmp_path / "history.csv").read_bytes() == "эпоха,loss\r\n".encode()
+    with atomic_write(str(tmp_path / "curves.png"), "wb") as file:
+        file.write(b"\x89PNG\n")
+    assert (tmp_path / "curves.png").read_bytes() == b"\x89PNG\n"
+    with pytest.raises(ValueError, match="'a'"), atomic_write(tmp_path / "x", "a"):
+        pass
+    assert sorted(os.listdir(tmp_path)) == ["curves.png", "history.csv"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="umask")
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_permissions_are_those_of_a_normal_file(path, mask):
+    before = os.umask(mask)
+    try:
+        save({"a": 1}, path)
+        save({"a": 2}, path)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
+
+
+@pytest.mark.skipif(os.name != "posix", reason="symbolic links")
+def test_links_are_followed_but_not_the_temporary_name(tmp_path):
+    (tmp_path / "disk").mkdir()
+    real, link = tmp_path / "disk" / "a.safetensors", tmp_path / "a.safetensors"
+    link.symlink_to(real)
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "disk" / ".a.safetensors.tmp").symlink_to(victim)
+    save({"a": 1}, link)
+    assert link.is_symlink() and load(real) == {"a": 1}
+    assert victim.read_text() == "precious"
+    assert os.listdir(tmp_path / "disk") == ["a.safetensors"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, RuntimeError, ZeroDivisionError])
+def test_any_error_keeps_the_old_file_and_leaves_no_other(tmp_path, error):
+    path = tmp_path / "config.json"
+    path.write_text("old")
+    with pytest.raises(error), atomic_write(path) as file:
+        file.write("new and incomplete")
+        raise error
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["config.json"]
+
+
+def full_disk(*args, **kwargs):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_full_disk(tmp_path, monkeypatch, call):
+    path = tmp_path / "last.safetensors"
+    save({"epoch": 1}, path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, full_disk)
+        with pytest.raises(OSError, match="No space left on device: free some space") as caught:
+            save({"epoch": 2, "w": np.zeros(1000)}, path)
+    assert isinstance(caught.value, WriteError)
+    assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(path)
+    assert str(path) in str(caught.value) and "[Errno" not in str(caught.value)
+    assert load(path) == {"epoch": 1}
+    assert os.listdir(tmp_path) == ["last.safetensors"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="needs a limit on file sizes")
+def test_a_write_that_the_system_stops_halfway(tmp_path):
+    """A limit on the file size stops a real write() in the middle, as a full disk does."""
+    path = tmp_path / "last.safetensors"
+    save({"epoch": 1}, path)
+    code = f"""
+        import resource, signal, numpy as np
+        from minisegnet.checkpoint import save
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        try:
+            save({{"w": np.zeros(10_000)}}, {str(path)!r})
+        except OSError as error:
+            print(error)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60
+    )
+    assert str(path) in done.stdout and "File too large" in done.stdout, done.stderr
+    assert load(path) == {"epoch": 1}
+    assert os.listdir(tmp_path) == ["last.safetensors"]
+
+
+def test_where_nothing_can_be_written(tmp_path):
+    with pytest.raises(WriteError, match="create the folder .*runs' first"):
+        save({}, tmp_path / "runs" / "a.safetensors")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(WriteError, match="not an ordinary file"):
+        save({}, tmp_path / "folder")
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_errors_of_the_block_are_not_reworded(tmp_path):
+    with pytest.raises(FileNotFoundError, match="image.png"), atomic_write(tmp_path / "a") as file:
+        file.write(open("image.png").read())
+    assert os.listdir(tmp_path) == []
+
+
+def test_two_writers_of_one_file_do_not_mix(tmp_path):
+    path = tmp_path / "a.txt"
+    with pytest.raises(WriteError, match="another program"), atomic_write(path) as slow:
+        slow.write("first half of the slow one, ")
+        with atomic_write(path) as fast:
+            fast.write("complete")
+        slow.write("second half")
+    assert path.read_text() == "complete"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
+def test_kill_in_the_middle_of_a_write_keeps_the_old_file(tmp_path):
+    path = tmp_path / "last.safetensors"
+    save({"epoch": 1, "w": np.arange(7)}, path)
+    code = f"""
+        import sys, time
+        from minisegnet.checkpoint import atomic_write
+        with atomic_write({str(path)!r}, "wb") as file:
+            file.write(b"half of a checkpoint")
+            file.flush()
+            print("writing", flush=True)
+            time.sleep(60)
+    """
+    for _ in range(2):
+        process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout.readline() == "writing\n"
+        process.kill()
+        process.wait(60)
+        process.stdout.close()
+        assert_same(load(path), {"epoch": 1, "w": np.arange(7)})
+        assert sorted(os.listdir(tmp_path)) == [".last.safetensors.tmp", "last.safetensors"]
+    save({"epoch": 2}, path)
+    assert load(path) == {"epoch": 2}
+    assert os.listdir(tmp_path) == ["last.safetensors"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
+def test_kill_at_random_moments_of_endless_saving(tmp_path):
+    path = tmp_path / "last.safetensors"
+    code = f"""
+        import numpy as np
+        from minisegnet.checkpoint import save
+        for epoch in range(10**9):
+            save({{"epoch": epoch, "w": np.full(300_000, epoch)}}, {str(path)!r})
+            if epoch == 0:
+                print("started", flush=True)
+    """
+    for delay in (0.011, 0.037, 0.0, 0.052):
+        process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout.readline() == "started\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(delay)
+        process.kill()
+        process.wait(60)
+        process.stdout.close()
+        state = load(path)
+        assert state["w"].shape == (300_000,) and (state["w"] == state["epoch"]).all()
+        assert set(os.listdir(tmp_path)) <= {".last.safetensors.tmp", "last.safetensors"}
+
+
+def test_content_reaches_the_disk_before_the_name(tmp_path, monkeypatch):
+    order = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(
+        checkpoint.os,
+        "fsync",
+        lambda fd: (
+            order.append("folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else os.fstat(fd).st_size),
+            fsync(fd),
+        ),
+    )
+    monkeypatch.setattr(
+        checkpoint.os, "replace", lambda *names: (order.append("rename"), replace(*names))
+    )
+    with atomic_write(tmp_path / "a.bin", "wb") as file:
+        file.write(b"seven b")
+    assert order[:2] == [7, "rename"]
+    if os.name == "posix":
+        assert order[2:] == ["folder"]

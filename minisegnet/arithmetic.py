@@ -162,7 +162,7 @@ def sqrt(x: Array) -> Rule:
     return value, lambda grad: (grad / (2 * value),)
 
 
-def absolute(x: Array) -> Rule:
+def abs_(x: Array) -> Rule:
     """|x|; its derivative is the sign of x, and 0 at 0."""
     xp = array_module(x)
     return xp.abs(x), lambda grad: (grad * xp.sign(x),)
@@ -190,7 +190,7 @@ def _restore(reduced: Array, axes: tuple[int, ...], ndim: int) -> Array:
     return xp.expand_dims(reduced, axes)
 
 
-def total(x: Array, axes: Axes = None, keepdims: bool = False) -> Rule:
+def sum_(x: Array, axes: Axes = None, keepdims: bool = False) -> Rule:
     """The sum over axes; its gradient goes to every summand alike."""
     where = _axes(axes, x.ndim)
     xp = array_module(x)
@@ -209,17 +209,26 @@ def mean(x: Array, axes: Axes = None, keepdims: bool = False) -> Rule:
     count = math.prod(x.shape[axis] for axis in where)
     if count == 0:
         raise ValueError(f"the mean of no values: shape {x.shape} is empty along {where}")
-    value, backward_of_sum = total(x, where, keepdims)
+    value, backward_of_sum = sum_(x, where, keepdims)
     return value / count, lambda grad: backward_of_sum(grad / count)
 
 
-def extreme(x: Array, axes: Axes = None, keepdims: bool = False, largest: bool = True) -> Rule:
-    """The largest (or smallest) value over axes; equal ones share the gradient evenly."""
+def max_(x: Array, axes: Axes = None, keepdims: bool = False) -> Rule:
+    """The largest value over axes; equal ones share the gradient evenly."""
+    return _extreme(x, axes, keepdims, array_module(x).max)
+
+
+def min_(x: Array, axes: Axes = None, keepdims: bool = False) -> Rule:
+    """The smallest value over axes; equal ones share the gradient evenly."""
+    return _extreme(x, axes, keepdims, array_module(x).min)
+
+
+def _extreme(x: Array, axes: Axes, keepdims: bool, pick: Callable[..., Array]) -> Rule:
     where = _axes(axes, x.ndim)
     xp = array_module(x)
     if any(x.shape[axis] == 0 for axis in where):
         raise ValueError(f"no largest or smallest of no values: shape {x.shape} is empty")
-    value = (xp.max if largest else xp.min)(x, axis=where, keepdims=keepdims)
+    value = pick(x, axis=where, keepdims=keepdims)
 
     def backward(grad):
         chosen = (x == _restore(value, where, x.ndim)).astype(x.dtype)

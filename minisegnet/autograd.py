@@ -77,11 +77,11 @@ def op(rule: Callable[P, tuple[Any, Callable[[Array], tuple[Any, ...]]]]) -> Cal
             library_of(*(x.data if isinstance(x, Tensor) else x for x in inputs))
             value, backward = rule(*values, **kwargs)  # type: ignore[arg-type]
         except (ValueError, TypeError, IndexError) as error:
-            raise _named(error, rule.__name__.lstrip("_"), inputs) from error
+            raise _named(error, rule.__name__.strip("_"), inputs) from error
         extras = value[1:] if isinstance(value, tuple) else ()
         out = Tensor(value[0] if isinstance(value, tuple) else value)
         if is_recording() and any(isinstance(x, Tensor) and x.requires_grad for x in inputs):
-            out._node = _record(rule.__name__.lstrip("_"), backward, inputs)
+            out._node = _record(rule.__name__.strip("_"), backward, inputs)
             out.requires_grad = True
         return (out, *(Tensor(extra) for extra in extras)) if extras else out
 
@@ -382,7 +382,7 @@ class Tensor(Leaf):
         return negative(self)
 
     def __abs__(self) -> Tensor:
-        return absolute(self)
+        return abs_(self)
 
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
         return _compare("equal", self, other)
@@ -421,7 +421,7 @@ class Tensor(Leaf):
         >>> tensor([[1, 2, 3], [4, 5, 6]]).sum(dim=1).tolist()
         [6, 15]
         """
-        return total(self, *_reduction("sum", dim, keepdim, numpy_names))
+        return sum_(self, *_reduction("sum", dim, keepdim, numpy_names))
 
     def mean(self, dim: Dim = None, keepdim: bool = False, **numpy_names: Any) -> Tensor:
         """The mean over ``dim``; integers average into float32."""
@@ -429,11 +429,11 @@ class Tensor(Leaf):
 
     def max(self, dim: Dim = None, keepdim: bool = False, **numpy_names: Any) -> Tensor:
         """The largest value over ``dim``; equal ones share the gradient evenly."""
-        return extreme(self, *_reduction("max", dim, keepdim, numpy_names), largest=True)
+        return max_(self, *_reduction("max", dim, keepdim, numpy_names))
 
     def min(self, dim: Dim = None, keepdim: bool = False, **numpy_names: Any) -> Tensor:
         """The smallest value over ``dim``; equal ones share the gradient evenly."""
-        return extreme(self, *_reduction("min", dim, keepdim, numpy_names), largest=False)
+        return min_(self, *_reduction("min", dim, keepdim, numpy_names))
 
     def argmax(self, dim: int | None = None) -> Tensor:
         """Where the largest value stands along ``dim`` (the first of equals), without gradient."""
@@ -477,7 +477,7 @@ class Tensor(Leaf):
 
     def abs(self) -> Tensor:
         """The magnitude of each value."""
-        return absolute(self)
+        return abs_(self)
 
 
 add = op(rules.add)
@@ -490,10 +490,11 @@ negative = op(rules.negative)
 exp = op(rules.exp)
 log = op(rules.log)
 sqrt = op(rules.sqrt)
-absolute = op(rules.absolute)
-total = op(rules.total)
+abs_ = op(rules.abs_)
+sum_ = op(rules.sum_)
 mean = op(rules.mean)
-extreme = op(rules.extreme)
+max_ = op(rules.max_)
+min_ = op(rules.min_)
 reshape = op(rules.reshape)
 permute = op(rules.permute)
 getitem = op(rules.getitem)

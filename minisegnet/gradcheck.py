@@ -116,7 +116,7 @@ def gradcheck(
     >>> @op
     ... def wrong_square(x: Array):
     ...     return x * x, lambda grad: (grad * x,)
-    >>> gradcheck(wrong_square, x)  # doctest: +ELLIPSIS
+    >>> gradcheck(wrong_square, x)
     Traceback (most recent call last):
         ...
     minisegnet.gradcheck.GradcheckError: gradcheck(wrong_square): the gradient of input 0 is ...
@@ -141,9 +141,7 @@ def gradcheck(
 
 def _inputs_to_check(arguments: Sequence[Any]) -> dict[int, Tensor]:
     checked = {
-        number: x
-        for number, x in enumerate(arguments)
-        if isinstance(x, Tensor) and x.requires_grad
+        number: x for number, x in enumerate(arguments) if isinstance(x, Tensor) and x.requires_grad
     }
     if not checked:
         raise ValueError(
@@ -179,7 +177,7 @@ def _compare(
     _go_backward(outputs, upstream)
     gradients = {number: _gradient(number, x) for number, x in checked.items()}
     _require_repeatable(fn, arguments, outputs, checked, before)
-    scale = [u * np.abs(y.numpy()).max(initial=0.0) for y, u in zip(outputs, upstream)]
+    scale = [u * np.abs(y.numpy()).max(initial=0.0) for y, u in zip(outputs, upstream, strict=True)]
     worst = None
     for number, x in checked.items():
         numeric, rounding = _differences(fn, arguments, x, upstream, scale, eps)
@@ -215,7 +213,7 @@ def _floating_outputs(result: Any) -> list[Tensor]:
 
 def _go_backward(outputs: list[Tensor], upstream: list[np.ndarray]) -> None:
     try:
-        for y, u in zip(outputs, upstream):
+        for y, u in zip(outputs, upstream, strict=True):
             if y.requires_grad:
                 y.backward(to_device(u, y.device), retain_graph=True)
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
@@ -300,11 +298,15 @@ def _differences(
         x.data[index] = left
         below = _evaluate(fn, arguments)
         x.data[index] = float(start[index])
-        changes = [y1 - y0 for y1, y0 in zip(above, below, strict=True)]
         # The step as it was really made: value + eps is rounded too.
         step = right - left
-        numeric[index] = sum((u * c).sum() for u, c in zip(upstream, changes)) / step
-        moved = sum(((s * (c != 0)) ** 2).sum() for s, c in zip(scale, changes))
+        slope, moved = 0.0, 0.0
+        for y1, y0, u, s in zip(above, below, upstream, scale, strict=True):
+            with np.errstate(invalid="ignore"):  # inf - inf is reported below, as not finite
+                change = y1 - y0
+            slope += float((u * change).sum())
+            moved += float(((s * (change != 0)) ** 2).sum())
+        numeric[index] = slope / step
         rounding[index] = _ROUNDING * math.sqrt(moved) / step
     return numeric, rounding
 

@@ -227,7 +227,7 @@ class StrictArray:
     data = property(lambda self: MemoryPointer(self._values))
     device = property(lambda self: "strict")
     T = property(lambda self: self.transpose())
-    mT = property(lambda self: self.swapaxes(-1, -2))  # noqa: N815 (NumPy's name)
+    mT = property(lambda self: self.swapaxes(-1, -2))
 
     @property
     def base(self) -> StrictArray | None:

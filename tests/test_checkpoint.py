@@ -536,7 +536,7 @@ def test_where_nothing_can_be_written(tmp_path):
 
 def test_errors_of_the_block_are_not_reworded(tmp_path):
     with pytest.raises(FileNotFoundError, match="image.png"), atomic_write(tmp_path / "a") as file:
-        file.write(open("image.png").read())
+        file.write(Path("image.png").read_text())
     assert os.listdir(tmp_path) == []
 
 

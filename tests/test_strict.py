@@ -47,7 +47,7 @@ def same(found: StrictArray, wanted: np.ndarray) -> None:
         lambda x: x @ HOST.T,
         lambda x: x > HOST,
         lambda x: x == HOST,
-        lambda x: x + [1.0, 2.0, 3.0, 4.0],
+        lambda x: x + [1.0, 2.0, 3.0, 4.0],  # noqa: RUF005
         lambda x: x + HOST[0, 0, None][0, ...],
         lambda x: x.__iadd__(HOST),
         lambda x: x[np.array([0, 2])],
@@ -125,9 +125,10 @@ def test_offers_only_names_of_cupy():
     for name in ("normal", "permutation", "shuffle", "choice"):
         assert not hasattr(xp.random.default_rng(3), name)
     assert not hasattr(special, "softplus")
-    with pytest.raises(AttributeError, match="does not model cupy.RawKernel"):
+    with pytest.raises(AttributeError, match=r"does not model cupy\.RawKernel"):
         xp.RawKernel("code", "name")
-    assert "scatter_add" in dir(cupyx) and "tensordot" in dir(xp)
+    assert "scatter_add" in dir(cupyx)
+    assert "tensordot" in dir(xp)
 
 
 def test_array_has_only_what_cupys_array_has():
@@ -202,7 +203,7 @@ def test_the_first_of_repeated_assignments_wins():
 
 def test_elementwise_results_are_in_c_order(x):
     turned = x.T
-    assert turned.flags.f_contiguous and not turned.flags.c_contiguous
+    assert (turned.flags.f_contiguous, turned.flags.c_contiguous) == (True, False)
     for result in (turned + 1, -turned, xp.exp(turned), xp.maximum(turned, 0), turned > 0):
         assert result.flags.c_contiguous
     assert turned.copy().flags.c_contiguous
@@ -375,7 +376,8 @@ def test_copies(x):
         same(duplicate, HOST)
         duplicate[0] = 0.0
     same(x, HOST)
-    assert xp.asarray(x) is x and xp.ascontiguousarray(x) is x and x.astype("f4", copy=False) is x
+    for itself in (xp.asarray(x), xp.ascontiguousarray(x), x.astype("f4", copy=False)):
+        assert itself is x
     assert xp.array(x) is not x
 
 

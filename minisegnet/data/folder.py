@@ -221,7 +221,7 @@ def _check_options(
 
 
 def _read_parts(layout: Layout, wanted: set[str] | None) -> dict[str, list[Pair]]:
-    """The pairs of every split; files without a partner are refused unless nobody asked for them."""
+    """The pairs of every split; a file without a partner is refused, unless names are wanted."""
     parts = {}
     for split, (images, masks) in layout.parts.items():
         pairs, alone = pair_files(images, masks)

@@ -139,7 +139,7 @@ def image_size(path: PathLike) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def opened(path: PathLike) -> Iterator[Image]:
-    """A picture with its header read and found fit; what goes wrong inside the block names the file."""
+    """A picture with its header found fit; an error inside the block will name the file."""
     from PIL import Image
 
     file = Path(path)
@@ -425,7 +425,7 @@ def resize_mask(
     """
     if mask.ndim != 2:
         raise ValueError(f"resize_mask: the mask has shape {mask.shape}: pass (H, W)")
-    shape = resized_shape(*mask.shape, size)
+    shape = resized_shape(mask.shape[0], mask.shape[1], size)
     rows, columns = (
         (2 * np.arange(new) + 1) * old // (2 * new)
         for old, new in zip(mask.shape, shape, strict=True)

@@ -152,7 +152,7 @@ def _nothing_found(path: Path, folders: dict[str, Path]) -> str:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The image files of a folder in natural order (2 before 10); hidden and other files left out."""
+    """The image files of a folder, no hidden ones, in natural order (2 before 10)."""
     files = (
         file
         for file in folder.iterdir()
@@ -276,7 +276,7 @@ def split_names(
     Examples
     --------
     >>> split_names(["a1", "a2", "a10", "b1", "b2"], fraction=0.4, seed=3)
-    (['a1', 'a10', 'b1'], ['a2', 'b2'])
+    (['a1', 'a10', 'b2'], ['a2', 'b1'])
     """
     ordered = sorted(names, key=natural_key)
     if not 0 < fraction < 1:

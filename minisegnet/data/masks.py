@@ -114,7 +114,7 @@ class LabelMap:
 
 
 def _codes(stored: StoredMask, colour: bool, white: int) -> npt.NDArray[Any]:
-    """Stored values under the coding of the whole folder: 0xRRGGBB if colour, else small integers."""
+    """Stored values under the coding of the whole folder: 0xRRGGBB, or grey levels and indices."""
     values = stored.values
     if stored.kind == "bilevel":
         values = values.astype(np.int32) * white

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from minisegnet.data.dataset import ImageArray, MaskArray, default_palette
 
-Floats = npt.NDArray[np.float32]
+Floats = npt.NDArray[Any]
 
 SMALLEST_SIDE = 16
 _TAG = 0x54A9E  # keeps the pictures' streams apart from others of the same seed
@@ -147,8 +148,8 @@ class Shapes:
             raise ValueError(f"Shapes: channels is {channels}: choose 3 (colour) or 1 (grey)")
         if seed < 0 or not 0 <= noise <= 1:
             raise ValueError(
-                f"Shapes: seed is {seed} and noise {noise}: the seed must be 0 or more, noise 0 to "
-                "1"
+                f"Shapes: seed is {seed} and noise {noise}: the seed must be 0 or more, "
+                "noise 0 to 1"
             )
         self.n, self.size, self.seed, self.noise = (
             int(n),
@@ -201,7 +202,7 @@ class Shapes:
 
 
 def _places(rng: np.random.Generator, rows: int, columns: int) -> list[tuple[float, float, float]]:
-    """(row, column, radius) of a few shapes that overlap a little at most and stay mostly in sight."""
+    """(row, column, radius) of a few shapes, mostly in sight and overlapping a little at most."""
     unit = min(rows, columns)
     places: list[tuple[float, float, float]] = []
     wanted = int(rng.integers(2, 6))

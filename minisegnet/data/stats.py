@@ -1,4 +1,4 @@
-"""What a dataset holds: pixels of each class, weights for the rare ones, mean and spread of colour."""
+"""What a dataset holds: pixels of each class, weights for rare ones, mean and spread of colour."""
 
 from __future__ import annotations
 
@@ -138,7 +138,9 @@ def median_frequency_weights(counts: ClassCounts | Dataset) -> npt.NDArray[np.fl
     ValueError
         No pixel has any class.
 
-    Notes ----- Eigen and Fergus, "Predicting depth, surface normals and semantic labels with a
+    Notes
+    -----
+    Eigen and Fergus, "Predicting depth, surface normals and semantic labels with a
     common multi-scale convolutional architecture", ICCV 2015, section 6.3.2; used for CamVid by
     SegNet (Badrinarayanan, Kendall and Cipolla, 2017).
 

@@ -83,7 +83,7 @@ def correlate(
     --------
     >>> x = np.array([[[[1, 2, 3], [4, 5, 6]]]])
     >>> correlate(x, np.array([[[[1, 0], [2, -1]]]]))[0, 0]
-    array([[4, 7]])
+    array([[4, 6]])
     """
     size = tuple(
         output_size(

@@ -2,8 +2,9 @@
 
 Here the inserted zeros are really there, and every sum runs over its terms one after another. The
 fast kernels are tested against these loops, and the step-by-step explanations are made from them.
-All take arrays of any real dtype: integers stay integers, so results are exact. Maps are
-``(N, C, H, W)``; pairs are ``(row, column)``; paddings are ``((top, bottom), (left, right))``.
+Convolutions and padding stand below, pooling and resizing in ``reference_pooling``. All take arrays
+of any real dtype: integers stay integers, so results are exact. Maps are ``(N, C, H, W)``; pairs
+are ``(row, column)``; paddings are ``((top, bottom), (left, right))``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,45 @@ from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
+
+from minisegnet.kernels.reference_pooling import (
+    adaptive_avg_pool2d,
+    adaptive_max_pool2d,
+    avg_pool2d,
+    bed_of_nails,
+    fold,
+    interpolate,
+    max_pool2d,
+    max_unpool2d,
+    pixel_shuffle,
+    pooled_size,
+    unfold,
+)
+
+__all__ = [
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool2d",
+    "avg_pool2d",
+    "bed_of_nails",
+    "conv_transpose2d",
+    "conv_transpose2d_by_scatter",
+    "correlate",
+    "correlate_input_gradient",
+    "correlate_weight_gradient",
+    "correlated_size",
+    "exchange_channels",
+    "flip",
+    "fold",
+    "insert_zeros",
+    "interpolate",
+    "max_pool2d",
+    "max_unpool2d",
+    "pad",
+    "pad_or_crop",
+    "pixel_shuffle",
+    "pooled_size",
+    "unfold",
+]
 
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
@@ -302,9 +342,10 @@ def conv_transpose2d_by_scatter(
     """Transposed convolution as stamping: each input cell adds its value times the kernel.
 
     ``canvas[n, o, r*stride + i*dilation, c*stride + j*dilation] += x[n, k, r, c] * w[k, o, i, j]``;
-    where stamps overlap they add. The canvas is as large as the stamps reach, and ``output_padding``
-    more at the bottom and at the right; then ``padding`` cells are cut off on every side. This is
-    the adjoint of the convolution with the same weight, and equals :func:`conv_transpose2d`.
+    where stamps overlap they add. The canvas is as large as the stamps reach, and
+    ``output_padding`` more at the bottom and at the right; then ``padding`` cells are cut off on
+    every side. This is the adjoint of the convolution with the same weight, and equals
+    :func:`conv_transpose2d`.
 
     Examples
     --------

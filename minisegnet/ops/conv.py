@@ -102,7 +102,7 @@ def conv2d(
     >>> import minisegnet as ms
     >>> x = ms.tensor([[[[1, 2, 3], [4, 5, 6]]]])
     >>> conv2d(x, ms.tensor([[[[1, 0], [2, -1]]]])).tolist()
-    [[[[4, 7]]]]
+    [[[[4, 6]]]]
     """
     op = "conv2d"
     _check_maps_and_kernels(op, input, weight, groups)

@@ -24,35 +24,14 @@ from minisegnet.autograd import Tensor, no_grad
 from minisegnet.backend import Array, array_module, is_array, to_device
 from minisegnet.metrics import ConfusionMatrix
 
-__all__ = ["Evaluation", "Normalize", "centre_crop", "evaluate", "input_size", "predict_logits"]
+__all__ = ["Diverged", "Evaluation", "centre_crop", "evaluate", "input_size", "predict_logits"]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Batch = tuple[Any, Any]
 
 
-class Normalize:
-    """(image - mean) / std, channel by channel: what a network is fed with.
-
-    Parameters
-    ----------
-    mean, std : sequence of float
-        One number a channel, of images in 0..1.
-
-    Examples
-    --------
-    >>> image = np.array([[[[0.5, 0.75]], [[0.2, 0.6]]]], dtype=np.float32)  # (1, 2, 1, 2)
-    >>> Normalize([0.5, 0.4], [0.25, 0.2])(image).round(4).tolist()
-    [[[[0.0, 1.0]], [[-1.0, 1.0]]]]
-    """
-
-    def __init__(self, mean: Iterable[float], std: Iterable[float]) -> None:
-        self.mean = np.array(list(mean), dtype=np.float32).reshape(1, -1, 1, 1)
-        self.std = np.array(list(std), dtype=np.float32).reshape(1, -1, 1, 1)
-
-    def __call__(self, images: Array) -> Array:
-        """Images (N, C, H, W), centred and scaled; on the device they are on."""
-        xp = array_module(images)
-        return (images - xp.asarray(self.mean)) / xp.asarray(self.std)
+class Diverged(ArithmeticError):
+    """The numbers of a network are no longer finite."""
 
 
 @dataclass(frozen=True)
@@ -161,9 +140,7 @@ def _mirrored(model: Any, images: Array) -> Array:
     return array_module(images).pad(images, pad, mode="reflect")
 
 
-def predict_logits(
-    model: nn.Module, images: Any, prepare: Callable[[Array], Array] | None = None
-) -> Array:
+def predict_logits(model: nn.Module, images: Any) -> Array:
     """Logits for every pixel of whole images of any size.
 
     Runs in evaluation mode, without gradients, on the model's device.
@@ -173,8 +150,6 @@ def predict_logits(
     model : Module
         From images (N, C, H, W) to logits (N, K, H, W).
     images : array or Tensor (N, C, H, W)
-    prepare : callable, optional
-        What the images went through in training, such as :class:`Normalize`.
 
     Returns
     -------
@@ -199,7 +174,6 @@ def predict_logits(
             "image becomes a batch of one with image[None]"
         )
     rows, columns = batch.shape[2:]
-    batch = batch if prepare is None else prepare(batch)
     with evaluating(model):
         logits = model(Tensor(_mirrored(model, batch))).data
     if logits.shape[2] < rows or logits.shape[3] < columns:
@@ -218,7 +192,6 @@ def evaluate(
     num_classes: int,
     loss: Loss | None = None,
     ignore_index: int | None = None,
-    prepare: Callable[[Array], Array] | None = None,
 ) -> Evaluation:
     """Score a network on whole images, in one confusion matrix over all of them.
 
@@ -232,8 +205,13 @@ def evaluate(
         From logits and target to one value; averaged over the images.
     ignore_index : int, optional
         The label of void pixels, which are not counted.
-    prepare : callable, optional
-        What the images went through in training, such as :class:`Normalize`.
+
+    Raises
+    ------
+    Diverged
+        If the logits are not finite.
+    ValueError
+        If images, masks and network do not fit each other.
 
     Examples
     --------
@@ -245,15 +223,15 @@ def evaluate(
     """
     device = device_of_model(model)
     matrix = ConfusionMatrix(num_classes, ignore_index)
-    losses: list[tuple[Array, int]] = []
-    images_seen = 0
+    total, count = 0.0, 0
     for images, masks in batches:
-        logits = predict_logits(model, images, prepare)
-        target = as_array(masks, device)
+        logits, target = predict_logits(model, images), as_array(masks, device)
+        if not bool(array_module(logits).isfinite(logits).all()):
+            raise Diverged("the network's logits are not finite")
         matrix.update(logits, target)
-        images_seen += len(images)
+        count += len(images)
         if loss is not None:
             with no_grad():
-                losses.append((loss(Tensor(logits), Tensor(target)).data, len(images)))
-    mean = sum(float(value) * n for value, n in losses) / images_seen if losses else float("nan")
-    return Evaluation(mean, matrix, images_seen)
+                total += loss(Tensor(logits), Tensor(target)).item() * len(images)
+    mean = total / count if count and loss is not None else float("nan")
+    return Evaluation(mean, matrix, count)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from minisegnet import backend, nn, optim
+from minisegnet import backend, nn
 from minisegnet.autograd import Tensor
 from minisegnet.backend import Array, array_module, to_numpy
+from minisegnet.optim import Optimizer
 from minisegnet.train.inference import (
     Batch,
+    Diverged,
     Evaluation,
     Loss,
     as_array,
@@ -25,14 +25,10 @@ from minisegnet.train.inference import (
     evaluate,
 )
 
-__all__ = ["Diverged", "Epoch", "Progress", "Trainer", "fit", "history_csv"]
+__all__ = ["Epoch", "Progress", "Trainer"]
 
 SECONDS_BETWEEN_READINGS = 0.25
 """Reading a loss makes a GPU finish its queue: often enough to watch, too seldom to slow it."""
-
-
-class Diverged(ArithmeticError):
-    """The loss is no longer a finite number; the model has its weights of the last good epoch."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +40,9 @@ class Epoch:
     epoch : int
         From 1.
     train_loss, val_loss : float
-        Means over the images; ``val_loss`` is nan without a validation set.
+        Means over the images; ``val_loss`` is nan without validation.
     pixel_accuracy, mean_iou : float
-        On the validation set, fractions; nan without one.
+        Of the validation, fractions; nan without one.
     seconds : float
         How long training and validation of this epoch took.
     """
@@ -80,49 +76,49 @@ class Progress:
     loss: float
 
 
+class _NotFinite(Exception):
+    """A loss that is no finite number, and the step (from 0) that it belongs to."""
+
+    def __init__(self, step: int, value: float) -> None:
+        super().__init__(step, value)
+        self.step, self.value = step, value
+
+
 class _Losses:
     """The losses of an epoch: kept on the device, read from it now and then, several at once."""
 
     def __init__(self) -> None:
         self._waiting: list[Array] = []
-        self._read: list[float] = []
         self._weights: list[int] = []
         self._last_reading = -math.inf
+        self.values: list[float] = []
 
     def add(self, loss: Array, weight: int) -> None:
         self._waiting.append(loss.reshape(()))
         self._weights.append(weight)
 
-    def due(self) -> bool:
-        return time.monotonic() - self._last_reading >= SECONDS_BETWEEN_READINGS
+    def read_if_due(self) -> None:
+        if time.monotonic() - self._last_reading >= SECONDS_BETWEEN_READINGS:
+            self.read()
 
     def read(self) -> None:
-        """Bring the waiting losses to the host.
-
-        Raises
-        ------
-        _NotFinite
-            If one of them is nan or infinite.
-        """
+        """Bring the waiting losses to the host; raises _NotFinite at the first that is not."""
         if self._waiting:
             xp = array_module(self._waiting[0])
             values = to_numpy(xp.stack(self._waiting)).astype(np.float64)
-            self._waiting = []
-            self._read += values.tolist()
+            before = len(self.values)
+            self.values += values.tolist()
+            self._waiting.clear()
             bad = np.flatnonzero(~np.isfinite(values))
             if bad.size:
-                raise _NotFinite(len(self._read) - len(values) + int(bad[0]), values[bad[0]])
+                raise _NotFinite(before + int(bad[0]), self.values[before + int(bad[0])])
         self._last_reading = time.monotonic()
 
     def mean(self) -> float:
-        """The mean of what has been read, weighted by the images of each step."""
-        weights = self._weights[: len(self._read)]
-        return float(np.average(self._read, weights=weights)) if weights else math.nan
-
-
-class _NotFinite(Exception):
-    def __init__(self, step: int, value: float) -> None:
-        self.step, self.value = step, value
+        """The mean of what has been read, over the images."""
+        if not self.values:
+            return math.nan
+        return float(np.average(self.values, weights=self._weights[: len(self.values)]))
 
 
 class Trainer:
@@ -131,29 +127,24 @@ class Trainer:
     Parameters
     ----------
     model : Module
-        From images (N, C, H, W) to logits (N, K, H, W). Its device is where everything happens.
-        Logits smaller than the input (unpadded convolutions) are compared with the central part
-        of the mask while training; see :func:`minisegnet.train.evaluate` for whole images.
+        From images (N, C, H, W) to logits (N, K, H, W). Everything happens on its device. Logits
+        smaller than the input (unpadded convolutions) are compared with the central part of the
+        mask while training; when scoring, the images are mirrored outwards instead.
     loss : callable
         From logits and target (N, H, W) to one value, such as ``losses.cross_entropy``.
     optimizer : Optimizer
     num_classes : int
-    schedule : Schedule, optional
+    schedule : schedule of ``minisegnet.optim``, optional
         Stepped after every epoch, or after every step of the optimizer.
     schedule_every : {"epoch", "step"}
     ignore_index : int, optional
-        The label of void pixels, for the scores. A loss has its own ``ignore_index``.
-    prepare : callable, optional
-        Applied to every batch of images on the device, such as ``Normalize(mean, std)``.
+        The label of void pixels, for the scores. A loss has an ``ignore_index`` of its own.
 
     Attributes
     ----------
     history : list of Epoch
-    best_state : dict
-        The ``state_dict()`` of the epoch with the best mean IoU (the latest one without a
-        validation set).
     best_epoch : int
-        That epoch; 0 before the first.
+        The epoch with the best mean IoU, the latest one without validation; 0 before the first.
 
     Examples
     --------
@@ -163,8 +154,8 @@ class Trainer:
     >>> model = UNet(1, 2, base=2, depth=1)
     >>> image = np.linspace(0, 1, 24, dtype=np.float32).reshape(1, 1, 4, 6)
     >>> batch = (image, (image[:, 0] > 0.5).astype(np.int64))
-    >>> trainer = Trainer(model, losses.cross_entropy, optim.Adam(model.parameters(), lr=0.01),
-    ...                   num_classes=2)
+    >>> optimizer = optim.Adam(model.parameters(), lr=0.01)
+    >>> trainer = Trainer(model, losses.cross_entropy, optimizer, num_classes=2)
     >>> history = trainer.fit([batch], [batch], epochs=3)
     >>> len(history), history[0].train_loss > history[2].train_loss
     (3, True)
@@ -174,13 +165,12 @@ class Trainer:
         self,
         model: nn.Module,
         loss: Loss,
-        optimizer: optim.Optimizer,
+        optimizer: Optimizer,
         *,
         num_classes: int,
         schedule: Any = None,
         schedule_every: str = "epoch",
         ignore_index: int | None = None,
-        prepare: Callable[[Array], Array] | None = None,
     ) -> None:
         if schedule_every not in ("epoch", "step"):
             raise ValueError(
@@ -189,10 +179,8 @@ class Trainer:
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.schedule, self.schedule_every = schedule, schedule_every
         self.num_classes, self.ignore_index = num_classes, ignore_index
-        self.prepare = prepare
         self.history: list[Epoch] = []
         self.best_epoch = 0
-        self.best_state: dict[str, Any] = {}
 
     @property
     def epoch(self) -> int:
@@ -213,8 +201,8 @@ class Trainer:
         Parameters
         ----------
         train_batches : iterable of (images (N, C, H, W), masks (N, H, W))
-            Gone through once an epoch. If it has ``set_epoch``, that is called first with the
-            number of epochs done, so that its order can depend on it.
+            Gone through once an epoch. A ``DataLoader`` is set to the epoch that is due, so that
+            its order and its augmentation are those of a run that was never interrupted.
         val_batches : the same, optional
             Scored after every epoch; whole images of any size.
         epochs : int
@@ -231,23 +219,21 @@ class Trainer:
         Raises
         ------
         Diverged
-            If a loss is nan or infinite. The message names the step.
+            If a loss, a weight or a logit is no longer finite. The message names the step; the
+            model has its weights from before this epoch again.
+        ValueError
+            If there is no batch, or batches, model and loss do not fit each other.
         """
         while self.epoch < epochs:
             start = time.perf_counter()
-            train_loss = self._train_epoch(train_batches, epochs, on_step)
-            scores = self._score(val_batches)
-            self.history.append(
-                Epoch(
-                    epoch=self.epoch + 1,
-                    train_loss=train_loss,
-                    val_loss=scores.loss,
-                    pixel_accuracy=scores.matrix.pixel_accuracy(),
-                    mean_iou=scores.matrix.mean_iou(),
-                    seconds=round(time.perf_counter() - start, 3),
-                )
-            )
-            self._keep_best()
+            good = {name: array.copy() for name, array in self.model.state_dict().items()}
+            try:
+                train_loss = self._train_epoch(train_batches, epochs, on_step)
+                scores = self._score(val_batches)
+            except Diverged:
+                self.model.load_state_dict(good)
+                raise
+            self._finish_epoch(train_loss, scores, time.perf_counter() - start)
             if on_epoch is not None:
                 on_epoch(self.history[-1])
         return self.history
@@ -259,31 +245,32 @@ class Trainer:
         on_step: Callable[[Progress], object] | None,
     ) -> float:
         """The mean loss of one epoch of steps."""
-        steps = _length(batches)
+        if hasattr(batches, "epoch"):
+            batches.epoch = self.epoch
+        steps = len(batches) if hasattr(batches, "__len__") else 0
         losses = _Losses()
-        good = _copy(self.model.state_dict())
+        step = 0
         self.model.train()
         try:
-            for step, (images, masks) in enumerate(_epoch_of(batches, self.epoch), start=1):
+            for step, (images, masks) in enumerate(batches, start=1):
                 losses.add(self._step(images, masks), len(images))
-                if losses.due():
-                    losses.read()
+                losses.read_if_due()
                 if on_step is not None:
                     on_step(Progress(self.epoch + 1, epochs, step, steps, losses.mean()))
             losses.read()
         except _NotFinite as found:
-            self.model.load_state_dict(good)
-            raise Diverged(self._why(found.step + 1, found.value)) from None
-        if not losses.steps:
-            raise ValueError("fit: there is no batch to train on: give one picture or more")
+            raise self._diverged(f"the loss is {found.value} at step {found.step + 1}") from None
+        if step == 0:
+            raise ValueError("fit: there is no batch to train on: give at least one")
+        if not self._is_finite():
+            raise self._diverged(f"a weight is no longer finite after step {step}")
         return losses.mean()
 
     def _step(self, images: Any, masks: Any) -> Array:
-        """One step of the optimizer; the loss stays on the device."""
+        """One step of the optimizer; its loss stays on the device."""
         device = device_of_model(self.model)
-        batch, target = as_array(images, device), as_array(masks, device)
-        logits = self.model(Tensor(batch if self.prepare is None else self.prepare(batch)))
-        target = centre_crop(target, (logits.shape[2], logits.shape[3]))
+        logits = self.model(Tensor(as_array(images, device)))
+        target = centre_crop(as_array(masks, device), (logits.shape[2], logits.shape[3]))
         loss = self.loss(logits, Tensor(target))
         self.optimizer.zero_grad()
         loss.backward()
@@ -291,3 +278,78 @@ class Trainer:
         if self.schedule is not None and self.schedule_every == "step":
             self.schedule.step()
         return loss.data
+
+    def _is_finite(self) -> bool:
+        """Whether every weight and every running mean is a finite number."""
+        floats = [a for a in self.model.state_dict().values() if a.dtype.kind == "f"]
+        return all(bool(array_module(a).isfinite(a).all()) for a in floats)
+
+    def _diverged(self, what: str) -> Diverged:
+        epoch = self.epoch + 1
+        return Diverged(
+            f"training diverged: {what} of epoch {epoch}. Lower the learning rate (try a tenth of "
+            f"it); the weights from before epoch {epoch} are kept"
+        )
+
+    def _score(self, batches: Iterable[Batch] | None) -> Evaluation:
+        try:
+            return evaluate(
+                self.model,
+                () if batches is None else batches,
+                num_classes=self.num_classes,
+                loss=self.loss,
+                ignore_index=self.ignore_index,
+            )
+        except Diverged:
+            raise self._diverged("the logits in validation are not finite after the last step") from None
+
+    def _finish_epoch(self, train_loss: float, scores: Evaluation, seconds: float) -> None:
+        if self.schedule is not None and self.schedule_every == "epoch":
+            self.schedule.step()
+        row = Epoch(
+            epoch=self.epoch + 1,
+            train_loss=train_loss,
+            val_loss=scores.loss,
+            pixel_accuracy=scores.matrix.pixel_accuracy(),
+            mean_iou=scores.matrix.mean_iou(),
+            seconds=round(seconds, 3),
+        )
+        best = self.history[self.best_epoch - 1] if self.best_epoch else None
+        if best is None or math.isnan(best.mean_iou) or row.mean_iou > best.mean_iou:
+            self.best_epoch = row.epoch
+        self.history.append(row)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next epoch depends on, for ``minisegnet.save``."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": None if self.schedule is None else self.schedule.state_dict(),
+            "generator": backend.generator().bit_generator.state,
+            "history": [asdict(row) for row in self.history],
+            "best_epoch": self.best_epoch,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up where :meth:`state_dict` was taken; the next epoch is the one it would have been.
+
+        Raises
+        ------
+        ValueError
+            If the state is not one of a trainer, or belongs to another model or optimizer.
+        """
+        missing = {"model", "optimizer", "schedule", "generator", "history", "best_epoch"} - set(
+            state
+        )
+        if missing:
+            raise ValueError(
+                f"Trainer.load_state_dict: the state lacks {', '.join(sorted(missing))}: give what "
+                "state_dict() returned"
+            )
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(state["schedule"])
+        backend.generator().bit_generator.state = state["generator"]
+        self.history = [Epoch(**row) for row in state["history"]]
+        self.best_epoch = int(state["best_epoch"])

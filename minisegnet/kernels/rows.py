@@ -1,0 +1,247 @@
+"""Tables: one row for each pixel, one column for each channel or class.
+
+A map (N, C, H, W) that is channels-last in memory is such a table as it stands. What needs sums
+over all pixels (batch normalisation) or over all channels (softmax) works on tables.
+
+NumPy is fastest where the inner run has a thousand values or more and where the operands of one
+step are still in the cache at the next. Rows are therefore laid side by side, which costs nothing
+in a contiguous table, and long tables are worked on in bands. Summing in bands is also more
+accurate: the rounding of float32 then grows with the number of summands in a band.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+
+import numpy as np
+
+from minisegnet.backend import Array, array_module
+from minisegnet.kernels.parallel import run_bands
+
+#: How many values a band holds: 0.5 MB of float32, so that a few bands fit the cache of a core.
+BAND = 2**17
+
+#: How long the inner run may become when rows are laid side by side.
+_WIDTH = 4096
+
+
+def axis_index(dim: int, ndim: int) -> int:
+    """The place of a dimension, counted from the front.
+
+    Raises
+    ------
+    TypeError
+        If ``dim`` is not an integer.
+    IndexError
+        If an array of ``ndim`` dimensions does not have it.
+
+    Examples
+    --------
+    >>> axis_index(-1, 4), axis_index(1, 4)
+    (3, 1)
+    """
+    try:
+        axis = operator.index(dim)
+    except TypeError:
+        raise TypeError(f"dim is {dim!r}: give one integer") from None
+    if not -ndim <= axis < ndim:
+        raise IndexError(
+            f"dim {dim} is out of range for an array of {ndim} dimensions: "
+            f"give one of {-ndim} to {ndim - 1}"
+            if ndim
+            else f"dim {dim} is out of range for a single number, which has no dimensions"
+        )
+    return axis % ndim
+
+
+def as_table(x: Array, axis: int = 1) -> Array:
+    """The axis as the columns, all others as the rows; a view where the memory allows.
+
+    Examples
+    --------
+    >>> maps = np.arange(6).reshape(1, 2, 1, 3)
+    >>> as_table(maps)
+    array([[0, 3],
+           [1, 4],
+           [2, 5]])
+    """
+    moved = array_module(x).moveaxis(x, axis, -1)
+    return array_module(x).ascontiguousarray(moved).reshape(
+        math.prod(moved.shape[:-1]), moved.shape[-1]
+    )
+
+
+def from_table(table: Array, shape: Sequence[int], axis: int = 1) -> Array:
+    """The array of this shape whose :func:`as_table` is the table (a view, never a copy)."""
+    lengths = list(shape)
+    columns = lengths.pop(axis)
+    return array_module(table).moveaxis(table.reshape(*lengths, columns), -1, axis)
+
+
+def column_sums(table: Array) -> Array:
+    """The sum of each column.
+
+    Examples
+    --------
+    >>> column_sums(np.array([[1.0, 2.0], [3.0, 5.0], [0.0, -1.0]]))
+    array([4., 6.])
+    """
+    wide = _side_by_side(table)
+    parts = run_bands(
+        array_module(table), lambda start, stop: wide[start:stop].sum(axis=0), _bands(wide)
+    )
+    return _add_up(parts, table)
+
+
+def column_moments(table: Array) -> tuple[Array, Array]:
+    """The mean and the (biased) variance of each column.
+
+    In two passes, mean first: the mean of the squares less the square of the mean would lose all
+    digits when the values are large and close together.
+
+    Examples
+    --------
+    >>> column_moments(np.array([[1.0, 20.0], [3.0, 26.0]]))
+    (array([ 2., 23.]), array([1., 9.]))
+    """
+    count = len(table)
+    mean = column_sums(table) / count
+    wide = _side_by_side(table)
+    wide_mean = _repeat(mean, wide)
+
+    def squares(start, stop):
+        centred = wide[start:stop] - wide_mean
+        centred *= centred
+        return centred.sum(axis=0)
+
+    parts = run_bands(array_module(table), squares, _bands(wide))
+    return mean, _add_up(parts, table) / count
+
+
+def column_products(table: Array, mean: Array, other: Array) -> Array:
+    """The sum over the rows of ``(table - mean) * other``, for each column."""
+    wide, wide_other = _side_by_side(table), _side_by_side(other)
+    wide_mean = _repeat(mean, wide)
+
+    def products(start, stop):
+        centred = wide[start:stop] - wide_mean
+        centred *= wide_other[start:stop]
+        return centred.sum(axis=0)
+
+    return _add_up(run_bands(array_module(table), products, _bands(wide)), table)
+
+
+def scale_columns(table: Array, mean: Array, scale: Array, shift: Array) -> Array:
+    """``(table - mean) * scale + shift``, with one mean, scale and shift for each column."""
+    wide = _side_by_side(table)
+    out = array_module(table).empty_like(wide)
+    wide_mean, wide_scale, wide_shift = (_repeat(v, wide) for v in (mean, scale, shift))
+
+    def work(start, stop):
+        part = out[start:stop]
+        array_module(table).subtract(wide[start:stop], wide_mean, out=part)
+        part *= wide_scale
+        part += wide_shift
+
+    run_bands(array_module(table), work, _bands(wide))
+    return out.reshape(table.shape)
+
+
+def combine_columns(table: Array, mean: Array, factor: Array, other: Array, scale: Array) -> Array:
+    """``other * scale - (table - mean) * factor``, with one mean, factor and scale a column."""
+    xp = array_module(table)
+    wide, wide_other = _side_by_side(table), _side_by_side(other)
+    out = xp.empty_like(wide)
+    wide_mean, wide_factor, wide_scale = (_repeat(v, wide) for v in (mean, factor, scale))
+
+    def work(start, stop):
+        part = out[start:stop]
+        xp.subtract(wide_mean, wide[start:stop], out=part)
+        part *= wide_factor
+        part += wide_other[start:stop] * wide_scale
+
+    run_bands(xp, work, _bands(wide))
+    return out.reshape(table.shape)
+
+
+def exponentials(table: Array) -> tuple[Array, Array, Array]:
+    """For each row its largest value m, the exponentials of ``row - m``, and their sum.
+
+    No exponential is above 1, so none overflows, and no sum is below 1.
+
+    Returns
+    -------
+    largest (rows,), exponentials (rows, columns), sums (rows,)
+    """
+    xp = array_module(table)
+    count = len(table)
+    out = xp.empty(table.shape, dtype=table.dtype)
+    largest, sums = (xp.empty((count,), dtype=table.dtype) for _ in range(2))
+
+    def work(start, stop):
+        # Columns become the outer axis: a reduction over a short inner one is ten times slower.
+        part = table[start:stop].T.copy()
+        largest[start:stop] = part.max(axis=0)
+        part -= largest[start:stop]
+        xp.exp(part, out=part)
+        sums[start:stop] = part.sum(axis=0)
+        out[start:stop] = part.T
+
+    run_bands(xp, work, _bands(table))
+    return largest, out, sums
+
+
+def row_products(table: Array, other: Array) -> Array:
+    """The sum of ``table * other`` along each row.
+
+    Examples
+    --------
+    >>> row_products(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[5.0, 6.0], [0.0, -1.0]]))
+    array([17., -4.])
+    """
+    if array_module(table) is np:
+        return np.einsum("rc,rc->r", table, other)
+    # On a GPU einsum is a matrix product, which may round its factors to TF32.
+    return (table * other).sum(axis=1)
+
+
+def scale_rows(table: Array, factors: Array) -> Array:
+    """Each row times its own factor."""
+    xp = array_module(table)
+    out = xp.empty_like(table)
+
+    def work(start, stop):
+        xp.multiply(table[start:stop], factors[start:stop, None], out=out[start:stop])
+
+    run_bands(xp, work, _bands(table))
+    return out
+
+
+def _bands(table: Array) -> list[tuple[int, int]]:
+    """The (start, stop) rows of each band; a GPU takes all rows at once."""
+    count = len(table)
+    if array_module(table) is not np or table.size <= BAND:
+        return [(0, count)]
+    step = max(1, BAND // table.shape[1])
+    return [(start, min(start + step, count)) for start in range(0, count, step)]
+
+
+def _side_by_side(table: Array) -> Array:
+    """As many rows next to one another as make a run of up to ``_WIDTH`` values, without rest."""
+    count, columns = table.shape
+    most = min(max(1, _WIDTH // max(1, columns)), max(1, count))
+    together = next(n for n in range(most, 0, -1) if count % n == 0)
+    return table.reshape(count // together, together * columns)
+
+
+def _repeat(values: Array, wide: Array) -> Array:
+    return array_module(values).tile(values, wide.shape[1] // max(1, len(values)))
+
+
+def _add_up(parts: Sequence[Array], table: Array) -> Array:
+    """The sums of the columns of the table from the sums of each band of it side by side."""
+    total = sum(parts[1:], start=parts[0])
+    columns = table.shape[1]
+    return total.reshape(-1, columns).sum(axis=0) if columns else total

@@ -1,0 +1,427 @@
+"""A run folder: made from options, taken up again, scored and applied to new pictures.
+
+``config.json`` holds every option, resolved, and under ``"found"`` what was found in the data: the
+classes, the names of the training and validation pictures, their mean and spread. It says what to
+read. Where to write is never in question: into the folder that it lies in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minisegnet import backend, checkpoint
+from minisegnet import functional as F
+from minisegnet.autograd import Tensor, no_grad
+from minisegnet.backend import Array, array_module, to_numpy
+from minisegnet.data import Dataset, read_image, resize_image, transforms
+from minisegnet.data.dataset import ImageArray, MaskArray
+from minisegnet.models import SegmentationModel
+from minisegnet.train import setup
+from minisegnet.train.inference import Evaluation, evaluate, predict_logits
+from minisegnet.train.loop import Epoch, Progress, Trainer
+from minisegnet.train.options import (
+    BY_NAME,
+    OPTIONS,
+    Given,
+    OptionError,
+    check_table,
+    read_json,
+)
+from minisegnet.train.saving import BEST, HISTORY, LAST, restore, save_epoch
+from minisegnet.train.schedules import build_schedule
+
+__all__ = ["CONFIG", "Run"]
+
+CONFIG = "config.json"
+FOUND = "found"
+
+LEARNING_RATES = {"adam": 2e-3, "adamw": 2e-3, "rmsprop": 1e-3, "sgd": 5e-2}
+
+_DEFAULTS: Given = {
+    "model": "unet",
+    "data": setup.SHAPES,
+    "loss": "cross_entropy",
+    "optimizer": "adam",
+    "weight_decay": 0.0,
+    "schedule": "constant",
+    "schedule_epochs": 20,
+    "seed": 0,
+    "device": "auto",
+    "quiet": False,
+}
+_SHAPES_DEFAULTS: Given = {
+    "classes": 4,
+    "size": 64,
+    "epochs": 12,
+    "batch_size": 16,
+    "augment": "none",
+    "train_size": 1024,
+    "val_size": 200,
+}
+_FOLDER_DEFAULTS: Given = {
+    "epochs": 30,
+    "batch_size": 8,
+    "augment": "mirror",
+    "val_fraction": 0.2,
+}
+_SHAPES_ONLY = ("train_size", "val_size")
+_FOLDER_ONLY = ("ignore_index", "val_fraction")
+
+
+class Run:
+    """A training run and its folder.
+
+    Make one with :meth:`start`, or :meth:`open` the folder of one.
+
+    Attributes
+    ----------
+    folder : Path
+    options : dict
+        Every option of the run by its name, resolved.
+    found : dict
+        What was found in the data.
+    """
+
+    def __init__(self, folder: Path, options: Given, found: setup.Facts) -> None:
+        self.folder, self.options, self.found = folder, options, found
+        self._data: dict[str, Dataset] = {}
+
+    # ------------------------------------------------------------------ beginning and opening
+
+    @classmethod
+    def start(cls, given: Given) -> Run:
+        """Make the folder of a new run, with its ``config.json`` and a checkpoint of epoch 0.
+
+        Parameters
+        ----------
+        given : dict
+            Options by name, checked (:func:`minisegnet.train.options.check_option`); those left
+            out, or None, get their defaults.
+
+        Raises
+        ------
+        OptionError, ValueError
+            If the options, the data and the network do not fit each other.
+        """
+        options = _with_defaults(given)
+        if options["out"] is not None:
+            _refuse_used(Path(options["out"]))
+        options["device"] = setup.choose_device(options["device"])
+        train, val = (setup.open_data(options, None, split) for split in ("train", "val"))
+        run = cls(Path(), options, setup.facts_of(options, train, val))
+        run._data = {"train": train, "val": val}
+        options["classes"] = train.num_classes
+        options["ignore_index"] = run.found["void_value"]
+        side = setup.smallest_side(train)
+        if options["size"] is None:
+            options["size"] = side
+        model = setup.build_model(options, train.channels)
+        if options["crop"] is None:
+            options["crop"] = setup.default_crop(model, side)
+        setup.check_crop(model, options["crop"])
+        setup.build_loss(options["loss"], options["classes"], train.ignore_index)
+        run.folder = _new_folder(options)
+        run._write_config()
+        return run
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Run:
+        """A run from its folder, wherever that was moved.
+
+        Raises
+        ------
+        OptionError
+            If there is no run, or its ``config.json`` is damaged.
+        """
+        folder = Path(folder)
+        path = folder / CONFIG
+        if not path.is_file():
+            raise OptionError(
+                f"{folder} holds no run (no {CONFIG}): give the folder that 'minisegnet train' "
+                "made, such as runs/unet-shapes-1"
+            )
+        table = read_json(path)
+        found = table.pop(FOUND, None)
+        given = check_table({k: v for k, v in table.items() if v is not None}, str(path))
+        _check_found(found, path)
+        missing = [name for name in ("model", "data", "classes", "size", "seed") if name not in given]
+        if missing:
+            raise OptionError(f"{path} is damaged: it lacks {', '.join(missing)}; restore it")
+        return cls(folder, {**_with_defaults(given), **given}, found)
+
+    def _write_config(self) -> None:
+        """Write ``config.json``; ``out`` is the folder's name now, for the reader only."""
+        self.options["out"] = str(self.folder)
+        table = {option.name: self.options[option.name] for option in OPTIONS}
+        with checkpoint.atomic_write(self.folder / CONFIG) as file:
+            json.dump({**table, FOUND: self.found}, file, indent=2, ensure_ascii=False)
+            file.write("\n")
+
+    # ------------------------------------------------------------------ training
+
+    def raise_epochs(self, epochs: int | None) -> None:
+        """Let the run go on to more epochs in all; fewer than it is planned for change nothing."""
+        if epochs is not None and epochs > self.options["epochs"]:
+            self.options["epochs"] = epochs
+            self._write_config()
+
+    def trainer(self, device: str | None = None) -> Trainer:
+        """The trainer where the last checkpoint left it; at epoch 0 if there is none.
+
+        Raises
+        ------
+        ValueError
+            If the checkpoint is damaged or does not fit ``config.json``.
+        """
+        options = self.options
+        backend.manual_seed(options["seed"])
+        model = setup.build_model(options, self.found["channels"])
+        model.to(device or setup.choose_device(options["device"]))
+        optimizer = setup.build_optimizer(options, model)
+        void = self.data("train").ignore_index
+        trainer = Trainer(
+            model,
+            setup.build_loss(options["loss"], options["classes"], void),
+            optimizer,
+            num_classes=options["classes"],
+            schedule=build_schedule(options, optimizer, len(self._train_loader())),
+            schedule_every="step",
+            ignore_index=void,
+        )
+        if (self.folder / LAST).exists():
+            restore(trainer, self.folder)
+        else:
+            save_epoch(trainer, self.folder)
+        return trainer
+
+    def train(
+        self,
+        trainer: Trainer,
+        on_step: Callable[[Progress], object] | None = None,
+        on_epoch: Callable[[Epoch], object] | None = None,
+    ) -> list[Epoch]:
+        """Train to ``options["epochs"]``, saving after every epoch, before ``on_epoch``.
+
+        Raises
+        ------
+        Diverged
+            If the loss is no longer finite; the files hold the epoch before.
+        OSError
+            If the folder cannot be written to.
+        """
+
+        def finish(row: Epoch) -> None:
+            save_epoch(trainer, self.folder)
+            if on_epoch is not None:
+                on_epoch(row)
+
+        return trainer.fit(
+            self._train_loader(),
+            self.batches(self.data("val")),
+            epochs=self.options["epochs"],
+            on_step=on_step,
+            on_epoch=finish,
+        )
+
+    def data(self, split: str) -> Dataset:
+        """The training ("train") or validation ("val") part of the run's data."""
+        if split not in self._data:
+            self._data[split] = setup.open_data(self.options, self.found, split)
+        return self._data[split]
+
+    def batches(self, dataset: Dataset) -> setup.WholeImages:
+        """Whole pictures in the form the network was trained on."""
+        return setup.WholeImages(dataset, self.options["batch_size"], self.normalize)
+
+    def _train_loader(self) -> Any:
+        return setup.train_loader(self.options, self.data("train"), self.normalize)
+
+    @property
+    def normalize(self) -> transforms.Normalize:
+        """The centring and scaling by the training pictures."""
+        return transforms.Normalize(self.found["mean"], self.found["std"])
+
+    # ------------------------------------------------------------------ using the result
+
+    def best_model(self, device: str = "auto") -> SegmentationModel:
+        """The network with the weights of its best epoch.
+
+        Raises
+        ------
+        ValueError
+            If there are none yet, or they do not fit ``config.json``.
+        """
+        path = self.folder / BEST
+        if not path.exists():
+            raise OptionError(
+                f"{self.folder} has no weights yet: finish an epoch with "
+                f"'minisegnet resume {self.folder}'"
+            )
+        model = setup.build_model(self.options, self.found["channels"])
+        try:
+            model.load_state_dict(checkpoint.load(path))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{path} does not fit {CONFIG}: {error}") from error
+        model.to(setup.choose_device(device))
+        return model
+
+    def evaluate(self, data: str | None = None, device: str = "auto") -> Evaluation:
+        """Score the best weights on the validation part, or on other data.
+
+        Parameters
+        ----------
+        data : str, optional
+            A folder of images and masks, read with the run's scale and classes; of one with a
+            split of its own, the validation part.
+        device : "auto", "cpu" or "cuda"
+        """
+        dataset = (
+            self.data("val")
+            if data is None
+            else setup.other_data(self.options, self.found, data)
+        )
+        model = self.best_model(device)
+        return evaluate(
+            model,
+            self.batches(dataset),
+            num_classes=self.options["classes"],
+            loss=setup.build_loss(
+                self.options["loss"], self.options["classes"], dataset.ignore_index
+            ),
+            ignore_index=dataset.ignore_index,
+        )
+
+    def predict(self, model: SegmentationModel, image: ImageArray) -> MaskArray:
+        """The class of every pixel of one picture, at its own size.
+
+        The network sees the picture at the scale of the training; the logits are brought back to
+        the picture's size by bilinear interpolation, and the largest one names the class.
+
+        Parameters
+        ----------
+        model : SegmentationModel
+            Of :meth:`best_model`.
+        image : array (C, H, W), float32 in 0..1
+
+        Returns
+        -------
+        array (H, W), int64
+        """
+        rows, columns = image.shape[1:]
+        scaled = resize_image(image, self.options["size"]) if self.found["resize"] else image
+        prepared, _ = self.normalize(
+            scaled, np.zeros(scaled.shape[1:], np.int64), np.random.default_rng(0)
+        )
+        logits = predict_logits(model, prepared[None])
+        return to_numpy(_largest(logits, (rows, columns)))[0].astype(np.int64)
+
+    def read_image(self, path: str | Path) -> ImageArray:
+        """A picture with as many channels as the network takes."""
+        return read_image(path, channels=self.found["channels"])
+
+
+def _largest(logits: Array, size: tuple[int, int]) -> Array:
+    """The class of the largest logit at every pixel, after bringing the maps to ``size``.
+
+    One map at a time, so that a large picture does not need all of its enlarged maps at once.
+    """
+    if logits.shape[2:] == size:
+        return logits.argmax(axis=1)
+    xp = array_module(logits)
+    best: Array = None
+    winner = xp.zeros((logits.shape[0], *size), dtype=np.int64)
+    for k in range(logits.shape[1]):
+        with no_grad():
+            enlarged = F.interpolate(Tensor(logits[:, k : k + 1]), size=size, mode="bilinear")
+        scores = enlarged.data[:, 0]
+        if best is not None:
+            winner = xp.where(scores > best, k, winner)
+            scores = xp.maximum(scores, best)
+        best = scores
+    return winner
+
+
+# ---------------------------------------------------------------------------- options and folders
+
+
+def _with_defaults(given: Given) -> Given:
+    """All options: those given, and the defaults of the others."""
+    options = {option.name: given.get(option.name) for option in OPTIONS}
+    _fill(options, _DEFAULTS)
+    shapes = setup.is_shapes(options)
+    for name in _FOLDER_ONLY if shapes else _SHAPES_ONLY:
+        if options[name] is not None:
+            kind = "a folder (--data PATH)" if shapes else "procedural shapes (--data shapes)"
+            raise OptionError(f"{BY_NAME[name].flag} is for {kind} only: drop it")
+    _fill(options, _SHAPES_DEFAULTS if shapes else _FOLDER_DEFAULTS)
+    if not shapes:
+        options["data"] = os.path.abspath(os.path.expanduser(options["data"]))
+    _fill(options, setup.model_defaults(options["model"]))
+    _fill(options, {"lr": LEARNING_RATES[options["optimizer"]]})
+    return options
+
+
+def _fill(options: Given, defaults: Given) -> None:
+    for name, value in defaults.items():
+        if options[name] is None:
+            options[name] = value
+
+
+def _check_found(found: Any, path: Path) -> None:
+    """Refuse a ``config.json`` whose facts about the data are not of the form that is written."""
+    shape = {
+        "channels": int,
+        "class_names": list,
+        "palette": list,
+        "mean": list,
+        "std": list,
+        "resize": bool,
+        "values": list,
+    }
+    if not isinstance(found, dict):
+        raise OptionError(f"{path} is damaged: {FOUND!r} is missing; restore the file")
+    for name, kind in shape.items():
+        if not isinstance(found.get(name), kind):
+            raise OptionError(
+                f"{path} is damaged: {FOUND}.{name} is {found.get(name)!r}; restore the file"
+            )
+
+
+def _refuse_used(folder: Path) -> None:
+    """Refuse a folder that holds a run already."""
+    if folder.exists() and not folder.is_dir():
+        raise OptionError(f"--out {folder} is a file: name a folder")
+    held = [name for name in (CONFIG, LAST, HISTORY, BEST) if (folder / name).exists()]
+    if held:
+        raise OptionError(
+            f"--out {folder} holds a run already ({held[0]}): go on with it by 'minisegnet resume "
+            f"{folder}', or name another folder"
+        )
+
+
+def _new_folder(options: Given) -> Path:
+    """Make the run's folder: the one named, or the next free ``runs/<model>-<data>-<n>``."""
+    if options["out"] is not None:
+        folder = Path(options["out"])
+        _refuse_used(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    data = options["data"] if setup.is_shapes(options) else Path(options["data"]).name
+    stem = f"{options['model']}-{re.sub(r'[^A-Za-z0-9_.]+', '-', data).strip('-.') or 'data'}"
+    parent = Path("runs")
+    parent.mkdir(exist_ok=True)
+    number = 1
+    while True:
+        folder = parent / f"{stem}-{number}"
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            number += 1

@@ -1,1 +1,59 @@
-"""minisegnet."""
+"""minisegnet: learn how segmentation networks work, on an engine small enough to read.
+
+>>> import minisegnet as ms
+>>> x = ms.tensor([[[[1.0, 2.0], [3.0, 4.0]]]], requires_grad=True)
+>>> y = ms.functional.conv_transpose2d(x, ms.tensor([[[[1.0, 0.0], [1.0, 1.0]]]]))
+>>> y.numpy()[0, 0]
+array([[1., 2., 0.],
+       [4., 7., 2.],
+       [3., 7., 4.]], dtype=float32)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from minisegnet import functional, losses, metrics, models, nn, optim
+from minisegnet.autograd import Tensor, no_grad, tensor
+from minisegnet.backend import cuda_is_available, manual_seed
+from minisegnet.checkpoint import load, save
+from minisegnet.gradcheck import gradcheck
+
+if TYPE_CHECKING:
+    from minisegnet import data, plot, train
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Tensor",
+    "cuda_is_available",
+    "data",
+    "functional",
+    "gradcheck",
+    "load",
+    "losses",
+    "manual_seed",
+    "metrics",
+    "models",
+    "nn",
+    "no_grad",
+    "optim",
+    "plot",
+    "save",
+    "tensor",
+    "train",
+]
+
+_LOADED_WHEN_ASKED_FOR = ("data", "plot", "train")
+
+
+def __getattr__(name: str) -> Any:
+    """Load the rooms that a plain ``import minisegnet`` leaves alone to stay quick."""
+    if name in _LOADED_WHEN_ASKED_FOR:
+        return importlib.import_module(f"minisegnet.{name}")
+    raise AttributeError(f"module 'minisegnet' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LOADED_WHEN_ASKED_FOR})

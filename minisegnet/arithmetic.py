@@ -117,7 +117,13 @@ def matmul(a: Array, b: Array) -> Rule:
     """a @ b over the last two axes; leading axes broadcast, a vector is a row or a column."""
     a, b = promote(a, b)
     if a.ndim == 0 or b.ndim == 0:
-        raise ValueError("matmul needs at least one dimension on each side; multiply with *")
+        raise ValueError("needs at least one dimension on each side; multiply numbers with *")
+    columns, rows = a.shape[-1], b.shape[-2] if b.ndim > 1 else b.shape[0]
+    if columns != rows:
+        raise ValueError(
+            f"the left has {columns} columns and the right {rows} rows: they must be the same, "
+            "so transpose or reshape one of them"
+        )
 
     def backward(grad):
         rows = a[None, :] if a.ndim == 1 else a

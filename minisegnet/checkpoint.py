@@ -34,9 +34,8 @@ _METADATA_KEY = "minisegnet"
 _VERSION = 1
 _RESERVED_NAME = "__metadata__"  # safetensors keeps its metadata under this name
 _STORABLE = frozenset(
-    ["bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"]
-    + ["float16", "float32", "float64", "complex64"]
-)
+    ("bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")
+) | frozenset(("float16", "float32", "float64", "complex64"))
 
 
 # ---------------------------------------------------------------------------- writing any file

@@ -13,7 +13,7 @@ from minisegnet.backend import Array, is_array, to_numpy
 __all__ = ["VOID_COLOUR", "overlay", "palette"]
 
 #: The colour of void pixels: a grey that no class has.
-VOID_COLOUR = (160, 160, 160)
+VOID_COLOUR = (190, 190, 190)
 
 _OKABE_ITO = (
     (0, 0, 0),  # black
@@ -76,7 +76,7 @@ def palette(num_classes: int) -> np.ndarray:
     Parameters
     ----------
     num_classes : int
-        How many colours. From 3,648 on they repeat.
+        How many colours. From the 1,963rd on they repeat.
 
     Returns
     -------
@@ -106,7 +106,7 @@ def palette(num_classes: int) -> np.ndarray:
 @functools.cache
 def _candidates() -> np.ndarray:
     """The colours to choose from: the eight, then a grid of middle lightness."""
-    levels = np.arange(0, 256, 17)
+    levels = np.arange(0, 256, 21)
     grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
     lightness = _seen(grid)[:, 0, 0]
     return np.concatenate([_OKABE_ITO, grid[(lightness > 0.35) & (lightness < 0.9)]])

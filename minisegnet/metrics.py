@@ -180,6 +180,8 @@ class ConfusionMatrix:
     def _count(self, xp: Any, predicted: Array, truth: Array) -> np.ndarray:
         """The (K, K) counts of one update."""
         k = self.num_classes
+        if truth.size == 0:  # CuPy's bincount refuses an empty array
+            return np.zeros((k, k), np.int64)
         truth, predicted = truth.astype(np.int64).ravel(), predicted.astype(np.int64).ravel()
         bad = (truth < 0) | (truth >= k) | (predicted < 0) | (predicted >= k)
         # Bin i*K + j counts the pair (i, j); two bins more collect the bad and the void pixels, so

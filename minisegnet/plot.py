@@ -11,10 +11,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -34,16 +33,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+#: A dict an epoch, or a list a column.
+History: TypeAlias = Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]]
+
+#: An image (H, W, 3) in bytes, its true and its predicted classes (H, W).
+Row: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
+
 __all__ = ["curves", "overlay", "palette", "predictions"]
 
-_RIGHT_COLOUR = (240, 240, 235)
+_RIGHT_COLOUR = (247, 247, 244)
 _WRONG_COLOUR = (190, 0, 50)
 
 _BLUE, _ORANGE, _GREEN, _PURPLE = "#0072B2", "#D55E00", "#009E73", "#AA4499"
 _INK, _FAINT = "#222222", "#d9d9d9"
 _STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
-    "font.size": 10,
     "text.color": _INK,
     "axes.edgecolor": "#888888",
     "axes.labelcolor": _INK,
@@ -52,7 +56,6 @@ _STYLE: dict[str, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
-    "axes.axisbelow": True,
     "grid.color": _FAINT,
     "grid.linewidth": 0.7,
     "xtick.color": "#555555",
@@ -61,7 +64,7 @@ _STYLE: dict[str, Any] = {
     "legend.frameon": False,
     "svg.hashsalt": "minisegnet",
 }
-# What Matplotlib writes beside the picture, its version and the date, would differ between runs.
+#: What Matplotlib writes beside the picture, its version and the date, would differ between runs.
 _NO_METADATA: dict[str, dict[str, None]] = {
     ".png": {"Software": None},
     ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
@@ -74,10 +77,7 @@ _CELL = 2.3  # the width of one picture in a row, in inches
 # ---------------------------------------------------------------------------- learning curves
 
 
-def curves(
-    history: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]],
-    path: str | os.PathLike[str] | None = None,
-) -> Figure:
+def curves(history: History, path: Path | str | None = None) -> Figure:
     """Losses, mean IoU and pixel accuracy by epoch, the best epoch marked.
 
     The best epoch is the first with the highest mean IoU; where there is none, the one with the
@@ -127,9 +127,7 @@ def curves(
     return figure
 
 
-def _columns(
-    history: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]],
-) -> dict[str, np.ndarray]:
+def _columns(history: History) -> dict[str, np.ndarray]:
     """The columns to draw, float64, nan where there is no finite number."""
     names = ("epoch", "train_loss", "val_loss", "pixel_accuracy", "mean_iou")
     if isinstance(history, Mapping):
@@ -224,7 +222,7 @@ def predictions(
     images: Any,
     targets: Any,
     predictions: Any,
-    path: str | os.PathLike[str] | None = None,
+    path: Path | str | None = None,
     class_names: Sequence[str] | None = None,
     ignore_index: int | None = None,
     palette: Any = None,
@@ -238,7 +236,7 @@ def predictions(
     Parameters
     ----------
     images : array, Tensor or list of them
-        Each (C, H, W) or (H, W, C) with 1 or 3 channels, or (H, W). Bytes are shown as they are,
+        Each (C, H, W) or else (H, W, C), of 1 or 3 channels, or (H, W). Bytes are shown as is,
         floats in 0..1 too; floats outside 0..1 are stretched over their own range.
     targets, predictions : array, Tensor or list of them
         Each (H, W), integer or boolean classes.
@@ -280,11 +278,11 @@ def predictions(
     per_line = min(7, int(4 * _CELL / (0.6 + 0.08 * longest)))
     lines = -(-len(entries) // per_line)
     with _style():
-        height = sum(heights) + 0.24 * len(rows) + 0.35 + 0.25 * lines
-        figure = _new_figure(4 * _CELL + 0.3, height)
+        height = sum(heights) + 0.26 * len(rows) + 0.38 + 0.25 * lines
+        figure = _new_figure(4 * _CELL + 0.5, height)
         grid = figure.subplots(len(rows), 4, squeeze=False, height_ratios=heights)
         for axes, row in zip(grid, rows, strict=True):
-            _draw_row(axes, *row, colours, ignore_index)
+            _draw_row(axes, row, colours, ignore_index)
         for axes, title in zip(grid[0], ("image", "truth", "prediction", "errors"), strict=True):
             axes.set_title(title)
         _draw_legend(figure, entries, columns=-(-len(entries) // lines))
@@ -292,9 +290,7 @@ def predictions(
     return figure
 
 
-def _rows(
-    images: Any, targets: Any, predictions: Any, limit: int
-) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def _rows(images: Any, targets: Any, predictions: Any, limit: int) -> list[Row]:
     """The first images as (H, W, 3) bytes with their class maps."""
     counts = len(images), len(targets), len(predictions)
     if len(set(counts)) > 1:
@@ -320,7 +316,7 @@ def _rows(
 
 
 def _colours_and_names(
-    rows: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    rows: Sequence[Row],
     class_names: Sequence[str] | None,
     ignore_index: int | None,
     colours: Any,
@@ -343,14 +339,10 @@ def _colours_and_names(
 
 
 def _draw_row(
-    axes: Sequence[Axes],
-    image: np.ndarray,
-    truth: np.ndarray,
-    predicted: np.ndarray,
-    colours: np.ndarray,
-    ignore_index: int | None,
+    axes: Sequence[Axes], row: Row, colours: np.ndarray, ignore_index: int | None
 ) -> None:
     """The four pictures of one image, and the scores under the last."""
+    image, truth, predicted = row
     void = np.zeros(truth.shape, bool) if ignore_index is None else truth == ignore_index
     errors = np.where((truth == predicted)[..., None], _RIGHT_COLOUR, _WRONG_COLOUR)
     errors[void] = VOID_COLOUR
@@ -372,7 +364,7 @@ def _draw_row(
 
 
 def _legend_entries(
-    rows: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    rows: Sequence[Row],
     colours: np.ndarray,
     names: Sequence[str],
     ignore_index: int | None,
@@ -436,7 +428,9 @@ def _figure_class() -> type[Figure]:
 
 def _new_figure(width: float, height: float) -> Figure:
     """An empty figure of that many inches."""
-    return _figure_class()(figsize=(width, height), layout="constrained", facecolor="white")
+    figure = _figure_class()(figsize=(width, height), facecolor="white")
+    figure.set_layout_engine("constrained", h_pad=0.06, w_pad=0.06)
+    return figure
 
 
 def _save(figure: Figure, file: IO[bytes], ending: str, dpi: int) -> None:
@@ -444,14 +438,12 @@ def _save(figure: Figure, file: IO[bytes], ending: str, dpi: int) -> None:
         figure.savefig(file, format=ending[1:], dpi=dpi, metadata=_NO_METADATA[ending])
 
 
-def _write(figure: Figure, path: str | os.PathLike[str] | None) -> None:
+def _write(figure: Figure, path: Path | str | None) -> None:
     """Write the figure, in the format of the path's ending, unless there is no path."""
     if path is None:
         return
     ending = Path(path).suffix.lower()
     if ending not in _NO_METADATA:
-        raise ValueError(
-            f"plot: {str(path)!r} ends in {ending!r}; use one of {', '.join(_NO_METADATA)}"
-        )
+        raise ValueError(f"plot: {str(path)!r} must end in one of {', '.join(_NO_METADATA)}")
     with atomic_write(path, "wb") as file:
         _save(figure, file, ending, _DPI)

@@ -5,10 +5,11 @@ others in ``integers``; ``cases`` is JSON, in which ``{"array": [kind, shape, of
 an array. A case of ``functional`` looks like this::
 
     {"name": "relu-0", "call": "relu",
-     "args": [{"array": [...], "gradient": [...]}], "kwargs": {},
+     "args": [{"array": [...], "wants_gradient": true, "gradient": [...]}], "kwargs": {},
      "upstream": {"array": [...]}, "outputs": [{"array": [...]}]}
 
-``gradient`` is what the input must receive when ``upstream`` is sent back from the first output;
+``gradient`` is what the input must receive when ``upstream`` is sent back from the first output
+(neither is there if the output has no gradient);
 ``after`` is what an array that the call changes must hold afterwards.
 
 Values are multiples of 1/64, which float32 holds exactly, so that a case means the same thing in
@@ -37,6 +38,9 @@ class Input:
     changes: bool = False
     gradient: np.ndarray | None = None
     after: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        self.values = np.asarray(self.values)
 
 
 def walk(node: Any, visit: Callable[[Any], Any]) -> Any:
@@ -70,7 +74,9 @@ class Writer:
 
     def _encode(self, node: Any) -> Any:
         if isinstance(node, Input):
-            encoded = {"array": self._array(node.values)}
+            encoded: dict[str, Any] = {"array": self._array(node.values)}
+            if node.wants_gradient:
+                encoded["wants_gradient"] = True
             for key in ("gradient", "after"):
                 if getattr(node, key) is not None:
                     encoded[key] = self._array(getattr(node, key))
@@ -120,7 +126,7 @@ def read(name: str) -> list[dict[str, Any]]:
             gradient, after = node.get("gradient"), node.get("after")
             return Input(
                 array(node["array"]),
-                wants_gradient=gradient is not None,
+                wants_gradient="wants_gradient" in node,
                 changes=after is not None,
                 gradient=None if gradient is None else array(gradient),
                 after=None if after is None else array(after),

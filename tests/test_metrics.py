@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minisegnet import backend
 from minisegnet.autograd import Tensor
-from minisegnet.backend import Library, register_library
 from minisegnet.metrics import ConfusionMatrix
+from tests import strict
 
 VOID = 255
 
@@ -400,67 +399,45 @@ def test_table_and_repr():
     assert len({len(line) for line in lines[:5]}) == 1, "the columns are not aligned"
 
 
-# ------------------------------------------------------------------ other array libraries
+# ------------------------------------------------------------------ NumPy, CuPy and its stand-in
 
 
-class DeviceArray(np.ndarray):
-    """NumPy's arithmetic without NumPy's leniency: like CuPy, it never turns into a host array."""
-
-    def __array__(self, *args, **kwargs):
-        raise TypeError("implicit conversion to a host array")
-
-    def __bool__(self):
-        raise TypeError("implicit synchronisation")
-
-    __int__ = __float__ = __index__ = __bool__
-
-
-def on_device(array):
-    return np.array(array).view(DeviceArray)
-
-
-class DeviceModule:
-    """NumPy's functions, except that bincount's result stays on the device."""
-
-    bincount = staticmethod(lambda x, minlength: on_device(np.bincount(x, minlength=minlength)))
-
-    def __getattr__(self, name):
-        return getattr(np, name)
-
-
-def test_counting_on_a_device_moves_the_counts_once(monkeypatch):
-    moved = []
-
-    def to_host(array):
-        moved.append(array.size)
-        return array.view(np.ndarray)
-
-    for name in ("_by_type", "_by_device"):
-        monkeypatch.setattr(backend, name, dict(getattr(backend, name)))
-    register_library(
-        Library(
-            device="pretend",
-            module=DeviceModule(),
-            array_type=DeviceArray,
-            from_numpy=on_device,
-            to_numpy=to_host,
-            synchronize=lambda: None,
-            special=lambda: None,
-            ndimage=lambda: None,
-        )
-    )
+@pytest.mark.parametrize("as_tensor", [False, True])
+def test_counting_where_the_arrays_are(backend, as_tensor):
     rng = np.random.default_rng(3)
-    logits, target = rng.normal(size=(2, 3, 4, 5)), rng.integers(0, 3, (2, 4, 5))
+    logits = rng.normal(size=(2, 3, 4, 5)).astype(np.float32)
+    target = rng.integers(0, 3, (2, 4, 5), dtype=np.uint8)
     target[0, 1] = VOID
-    matrix = ConfusionMatrix(3, VOID)
-    matrix.update(on_device(logits.argmax(1)), on_device(target))
-    assert moved == [3 * 3 + 2]
-    assert type(matrix.matrix) is np.ndarray
+    here = backend.tensor if as_tensor else backend.asarray
     expected = filled(3, VOID, logits.argmax(1), target).matrix
+    matrix = ConfusionMatrix(3, VOID)
+    matrix.update(here(logits.argmax(1)), here(target))
+    assert type(matrix.matrix) is np.ndarray
     np.testing.assert_array_equal(matrix.matrix, expected)
-    matrix.update(Tensor(on_device(logits)), Tensor(on_device(target)))
+    matrix.update(here(logits), here(target))
+    np.testing.assert_array_equal(matrix.matrix, 2 * expected)
+    matrix.update(here(target[:0]), here(target[:0]))
     np.testing.assert_array_equal(matrix.matrix, 2 * expected)
     with pytest.raises(ValueError, match="label 8"):
-        matrix.update(on_device([[0, 8]]), on_device([[1, 1]]))
-    with pytest.raises(TypeError, match="'pretend'"):
-        matrix.update(on_device([[0, 1]]), np.array([[1, 1]]))
+        matrix.update(here(np.array([[0, 8]])), here(np.array([[1, 1]])))
+    with pytest.raises(TypeError, match="0 and 255"):
+        matrix.update(here(np.array([[0, 1]])), here(np.array([[0.0, 255.0]])))
+    with pytest.raises(ValueError, match="nan"):
+        matrix.update(here(logits * np.float32(np.nan)), here(target))
+    np.testing.assert_array_equal(matrix.matrix, 2 * expected)
+
+
+def test_counting_moves_nothing_but_the_counts():
+    target = strict.xp.asarray(np.array([[[0, 2, 1], [2, 2, VOID]]]))
+    matrix = ConfusionMatrix(3, VOID)
+    with strict.counting() as seen:
+        matrix.update(target, target)
+    # bincount looks for the largest label, then the counts come back.
+    assert (seen.synchronisations, seen.uploads) == (2, 0)
+    np.testing.assert_array_equal(matrix.matrix, np.diag([1, 1, 3]))
+
+
+def test_arrays_on_two_devices_are_refused():
+    here = np.array([[1, 1]])
+    with pytest.raises(TypeError, match="'cpu' and another on 'strict'"):
+        ConfusionMatrix(2).update(here, strict.xp.asarray(here))

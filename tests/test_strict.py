@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minisegnet.backend import array_module, device_of, library_for, to_device, to_numpy
+from minisegnet.backend import (
+    array_module,
+    cuda_is_available,
+    cuda_problem,
+    device_of,
+    library_for,
+    to_device,
+    to_numpy,
+)
 from tests.strict import StrictArray, counting, cupyx, ndimage, special, xp
 from tests.strict_rules import RECORDED
 
@@ -78,33 +86,33 @@ def test_refuses_host_arrays(x, mix):
     same(x, HOST)
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda x: xp.add(x, x, where=x > 0),
-        lambda x: xp.sum(x, where=x > 0),
-        lambda x: xp.max(x, initial=0.0),
-        lambda x: x.max(initial=0.0),
-        lambda x: x.sum(where=x > 0),
-        lambda x: xp.reshape(x, shape=(4, 3)),
-        lambda x: xp.clip(x, min=0.0, max=1.0),
-        lambda x: xp.clip(x, 0.0),
-        lambda x: xp.take(x, 0, mode="clip"),
-        lambda x: xp.concat([x], dim=0),
-        lambda x: xp.argmax(x, axis=0, where=x > 0),
-        lambda x: xp.lib.stride_tricks.as_strided(x, (2,), (4,), writeable=False),
-        lambda x: xp.einsum("ij->j", x, out=x[0]),
-        lambda x: xp.zeros(3, device="cuda"),
-        lambda x: x.astype(np.float64, casting="safe"),
-        lambda x: xp.subtract.at(x, xp.asarray([0]), 1.0),
-        lambda x: xp.add.at(x.astype(np.int16), xp.asarray([0]), 1),
-        lambda x: xp.maximum.at(x.astype(np.float16), xp.asarray([0]), 1.0),
-        lambda x: xp.add(x, x, x[0]),
-    ],
-)
+UNKNOWN_TO_CUPY = [
+    lambda m, x: m.add(x, x, where=x > 0),
+    lambda m, x: m.sum(x, where=x > 0),
+    lambda m, x: m.max(x, initial=0.0),
+    lambda m, x: x.max(initial=0.0),
+    lambda m, x: x.sum(where=x > 0),
+    lambda m, x: m.reshape(x, shape=(4, 3)),
+    lambda m, x: m.clip(x, min=0.0, max=1.0),
+    lambda m, x: m.clip(x, 0.0),
+    lambda m, x: m.take(x, 0, mode="clip"),
+    lambda m, x: m.concat([x], dim=0),
+    lambda m, x: m.argmax(x, axis=0, where=x > 0),
+    lambda m, x: m.lib.stride_tricks.as_strided(x, (2,), (4,), writeable=False),
+    lambda m, x: m.einsum("ij->j", x, out=x[0]),
+    lambda m, x: m.zeros(3, device="cuda"),
+    lambda m, x: x.astype(np.float64, casting="safe"),
+    lambda m, x: m.subtract.at(x, m.asarray([0]), 1.0),
+    lambda m, x: m.add.at(x.astype(np.int16), m.asarray([0]), 1),
+    lambda m, x: m.maximum.at(x.astype(np.float16), m.asarray([0]), 1.0),
+    lambda m, x: m.add(x, x, x[0]),
+]
+
+
+@pytest.mark.parametrize("call", UNKNOWN_TO_CUPY)
 def test_refuses_arguments_that_cupy_lacks(x, call):
     with pytest.raises((TypeError, ValueError)):
-        call(x)
+        call(xp, x)
 
 
 @pytest.mark.parametrize("name", ["multiply", "divide", "logical_and", "power"])
@@ -273,40 +281,40 @@ def test_counts_what_reaches_the_host(x):
 # ---- what it computes ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "compute",
-    [
-        lambda m, x: x + x[0] * 2 - 1 / x,
-        lambda m, x: 3 - x,
-        lambda m, x: 2.0**x,
-        lambda m, x: x @ x.T,
-        lambda m, x: x // 2 + x % 3,
-        lambda m, x: (x > 0) & ~(x < 2) | (x == 0.25) ^ (x != 7),
-        lambda m, x: m.where(x > 0, x, -1.0),
-        lambda m, x: m.pad(x, ((1, 0), (0, 2)), mode="reflect"),
-        lambda m, x: m.concatenate([x, x[:1] * 5], axis=0),
-        lambda m, x: m.stack([x, -x], axis=1),
-        lambda m, x: m.einsum("ij,kj->ki", x, x * x),
-        lambda m, x: m.tensordot(x, x[:, :2], axes=([0], [0])),
-        lambda m, x: m.lib.stride_tricks.sliding_window_view(x, (2, 3)).sum(axis=(2, 3)),
-        lambda m, x: m.flip(x, axis=1)[:, ::2],
-        lambda m, x: m.moveaxis(x[None], 0, 2).squeeze(),
-        lambda m, x: m.clip(x, -1.0, 4.0),
-        lambda m, x: m.cumsum(x, axis=1, dtype="float64"),
-        lambda m, x: x.reshape(2, -1).transpose().ravel(),
-        lambda m, x: x.std(axis=0, ddof=1, keepdims=True),
-        lambda m, x: m.argsort(x, axis=1),
-        lambda m, x: m.take_along_axis(x, m.argmax(x, axis=0)[None], axis=0),
-        lambda m, x: m.broadcast_to(x[:1], (3, 4)) + m.eye(3, 4, dtype="float32"),
-        lambda m, x: m.linalg.norm(x, axis=1),
-        lambda m, x: m.full_like(x, 3) * m.linspace(0, 1, 4, dtype="float32"),
-        lambda m, x: m.maximum(x, 0, out=m.empty((3, 4), dtype="float32")),
-        lambda m, x: m.matmul(x, x.T, out=m.empty((3, 3), dtype="float32")),
-        lambda m, x: m.add.reduce(x, axis=0) + m.multiply.accumulate(x, axis=1),
-        lambda m, x: m.swapaxes(x, 0, 1).mean(axis=1),
-        lambda m, x: m.isfinite(x / m.zeros_like(x)),
-    ],
-)
+COMPUTATIONS = [
+    lambda m, x: x + x[0] * 2 - 1 / x,
+    lambda m, x: 3 - x,
+    lambda m, x: 2.0**x,
+    lambda m, x: x @ x.T,
+    lambda m, x: x // 2 + x % 3,
+    lambda m, x: (x > 0) & ~(x < 2) | (x == 0.25) ^ (x != 7),
+    lambda m, x: m.where(x > 0, x, -1.0),
+    lambda m, x: m.pad(x, ((1, 0), (0, 2)), mode="reflect"),
+    lambda m, x: m.concatenate([x, x[:1] * 5], axis=0),
+    lambda m, x: m.stack([x, -x], axis=1),
+    lambda m, x: m.einsum("ij,kj->ki", x, x * x),
+    lambda m, x: m.tensordot(x, x[:, :2], axes=([0], [0])),
+    lambda m, x: m.lib.stride_tricks.sliding_window_view(x, (2, 3)).sum(axis=(2, 3)),
+    lambda m, x: m.flip(x, axis=1)[:, ::2],
+    lambda m, x: m.moveaxis(x[None], 0, 2).squeeze(),
+    lambda m, x: m.clip(x, -1.0, 4.0),
+    lambda m, x: m.cumsum(x, axis=1, dtype="float64"),
+    lambda m, x: x.reshape(2, -1).transpose().ravel(),
+    lambda m, x: x.std(axis=0, ddof=1, keepdims=True),
+    lambda m, x: m.argsort(x, axis=1),
+    lambda m, x: m.take_along_axis(x, m.argmax(x, axis=0)[None], axis=0),
+    lambda m, x: m.broadcast_to(x[:1], (3, 4)) + m.eye(3, 4, dtype="float32"),
+    lambda m, x: m.linalg.norm(x, axis=1),
+    lambda m, x: m.full_like(x, 3) * m.linspace(0, 1, 4, dtype="float32"),
+    lambda m, x: m.maximum(x, 0, out=m.empty((3, 4), dtype="float32")),
+    lambda m, x: m.matmul(x, x.T, out=m.empty((3, 3), dtype="float32")),
+    lambda m, x: m.add.reduce(x, axis=0) + m.multiply.accumulate(x, axis=1),
+    lambda m, x: m.swapaxes(x, 0, 1).mean(axis=1),
+    lambda m, x: m.isfinite(x / m.zeros_like(x)),
+]
+
+
+@pytest.mark.parametrize("compute", COMPUTATIONS)
 def test_computes_what_numpy_computes(x, compute):
     with np.errstate(all="ignore"):
         wanted = compute(np, HOST)
@@ -408,3 +416,24 @@ def test_defers_to_a_class_that_opts_out(x):
             return "mine"
 
     assert x * Wrapper() == "mine"
+
+
+# ---- whether all that is true of CuPy -----------------------------------------------------------
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not cuda_is_available(), reason=f"no GPU: {cuda_problem()}")
+def test_cupy_has_the_same_manners(x):
+    cupy = library_for("cuda").module
+    on_gpu = cupy.asarray(HOST)
+    for call in UNKNOWN_TO_CUPY:
+        with pytest.raises((TypeError, ValueError)):
+            call(cupy, on_gpu)
+    for compute in COMPUTATIONS:
+        found, wanted = compute(cupy, on_gpu), compute(xp, x)
+        assert (found.shape, found.dtype) == (wanted.shape, wanted.dtype)
+        assert found.flags.c_contiguous == wanted.flags.c_contiguous
+        np.testing.assert_allclose(found.get(), wanted.get(), rtol=1e-5)
+    assert (on_gpu.T + 1).flags.c_contiguous
+    assert on_gpu.T.astype("f8").flags.f_contiguous
+    np.testing.assert_array_equal(on_gpu[cupy.asarray([3, -1, 5])].get(), HOST[[0, 2, 2]])

@@ -5,11 +5,9 @@ batches of either; the transforms move image and mask together.
 """
 
 from minisegnet.data.dataset import Dataset, default_palette
+from minisegnet.data.files import MAX_PIXELS, ImageError, image_size
 from minisegnet.data.folder import Folder
 from minisegnet.data.images import (
-    MAX_PIXELS,
-    ImageError,
-    image_size,
     read_image,
     read_mask,
     resize_image,

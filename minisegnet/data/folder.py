@@ -12,11 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from minisegnet.data.dataset import ImageArray, MaskArray
+from minisegnet.data.files import ImageError, PathLike, image_size, opened
 from minisegnet.data.images import (
-    ImageError,
-    PathLike,
-    image_size,
-    opened,
     pixels_to_image,
     read_pixels,
     read_stored_mask,

@@ -158,7 +158,7 @@ def image_files(folder: Path) -> list[Path]:
         for file in folder.iterdir()
         if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
     )
-    return sorted(files, key=lambda file: natural_key(file.name))
+    return sorted(files, key=lambda file: natural_key(_stem(file) + file.suffix))
 
 
 def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from minisegnet.data.dataset import MaskArray, default_palette
+from minisegnet.data.files import ImageError
 from minisegnet.data.images import (
-    ImageError,
     StoredMask,
     is_grey,
     pack_colours,

@@ -63,10 +63,10 @@ def _farthest_side(x: Floats, y: Floats, sides: int, inner: float) -> Floats:
 
 KINDS: dict[str, Callable[[Floats, Floats], Floats]] = {
     "disc": _disc,
-    "rectangle": _rectangle,
     "triangle": _triangle,
     "ring": _ring,
     "cross": _cross,
+    "rectangle": _rectangle,
     "star": _star,
     "crescent": _crescent,
 }
@@ -76,11 +76,12 @@ MAX_CLASSES = len(KINDS) + 1
 class Shapes:
     """Pictures of textured shapes on a textured ground, drawn when they are asked for.
 
-    A class is a kind of shape, in the order disc, rectangle, triangle, ring, cross, star, crescent;
-    class 0 is the ground. Two to five shapes of any size, angle and colour lie about, later ones
-    over earlier ones; ground and shapes alike are plain, striped, checked, cloudy or shaded in
-    random colours, the light falls unevenly and there is noise, so that colour or brightness says
-    nothing of the class: a network must look at outlines.
+    A class is a kind of shape, in the order disc, triangle, ring, cross, rectangle, star, crescent;
+    class 0 is the ground. Two to five shapes of any size and angle lie about, later ones over
+    earlier ones. Ground and shapes alike are plain, striped, checked, cloudy or shaded in random
+    colours, the light falls unevenly and there is noise. Shapes are lighter than the ground about
+    them, but not than that of other pictures, and colour says nothing of the class: a network must
+    look at outlines.
 
     Item i depends on the seed and on i alone, not on `n` or on the order in which items are asked
     for. Take another seed for validation.
@@ -119,7 +120,7 @@ class Shapes:
     >>> image.shape, image.dtype, mask.shape, mask.dtype
     ((3, 48, 64), dtype('float32'), (48, 64), dtype('int64'))
     >>> shapes.class_names
-    ['background', 'disc', 'rectangle', 'triangle']
+    ['background', 'disc', 'triangle', 'ring']
     """
 
     def __init__(
@@ -176,18 +177,19 @@ class Shapes:
         unit = float(min(rows, columns))
         y = np.arange(rows, dtype=np.float32)[:, None]
         x = np.arange(columns, dtype=np.float32)[None, :]
-        colours = [rng.uniform(0.1, 0.9, self.channels)]
-        image = _texture(rng, x, y, colours[0], unit)
+        level = float(rng.uniform(0.12, 0.58))
+        image = _texture(rng, x, y, level + _tint(rng, self.channels), unit)
         mask = np.zeros(self.size, dtype=np.int64)
         for row, column, radius in _places(rng, rows, columns):
-            colours.append(_new_colour(rng, colours))
             kind = int(rng.integers(1, self.num_classes))
             window = _window(row, radius, rows), _window(column, radius, columns)
             x_near, y_near = x[:, window[1]], y[window[0]]
             outside = _outline(rng, kind, x_near - column, y_near - row, radius)
+            colour = level + float(rng.uniform(0.2, 0.4)) + _tint(rng, self.channels)
+            fill = _texture(rng, x_near, y_near, colour, unit)
             cover = np.clip(0.5 - outside, 0, 1)
             picture = image[:, window[0], window[1]]
-            picture += cover * (_texture(rng, x_near, y_near, colours[-1], unit) - picture)
+            picture += cover * (fill - picture)
             mask[window][outside < 0] = kind
         image *= _light(rng, x / columns, y / rows)
         spread = float(rng.uniform(0.3, 1.0)) * self.noise
@@ -232,19 +234,16 @@ def _outline(rng: np.random.Generator, kind: int, x: Floats, y: Floats, radius: 
     return distance(along, athwart) * (radius * squeeze)
 
 
-def _new_colour(
-    rng: np.random.Generator, taken: list[npt.NDArray[np.float64]]
-) -> npt.NDArray[np.float64]:
-    """Of six random colours the one farthest from all that are in the picture."""
-    tries = rng.uniform(0.1, 0.9, (6, len(taken[0])))
-    gaps = np.abs(tries[:, None] - np.stack(taken)).max(axis=2).min(axis=1)
-    return np.asarray(tries[int(gaps.argmax())])
+def _tint(rng: np.random.Generator, channels: int) -> npt.NDArray[np.float64]:
+    """A departure from grey; none if there is one channel."""
+    tint = rng.uniform(-0.25, 0.25, channels)
+    return np.asarray(tint - tint.mean())
 
 
 def _texture(
     rng: np.random.Generator, x: Floats, y: Floats, colour: npt.NDArray[np.float64], unit: float
 ) -> Floats:
-    """A patch (C, h, w) about a colour: a pattern in -1..1 along a random direction of colour."""
+    """A patch (C, h, w): a pattern between a colour and another near it."""
     kind = int(rng.integers(5))
     angle = float(rng.uniform(0, math.pi))
     period = float(rng.uniform(0.08, 0.16)) * unit

@@ -176,7 +176,14 @@ def correlate(
     return y
 
 
-def _correlated_shape(x, w, stride, padding, input_dilation, kernel_dilation) -> tuple[int, ...]:
+def _correlated_shape(
+    x: np.ndarray,
+    w: np.ndarray,
+    stride: Pair,
+    padding: Padding,
+    input_dilation: Pair,
+    kernel_dilation: Pair,
+) -> tuple[int, ...]:
     sizes = [
         correlated_size(
             x.shape[2 + a],

@@ -344,7 +344,8 @@ def sources(
     """The input cells that one output cell is read from along one axis, each with its weight.
 
     One output step is ``step = size / output_size`` input steps, or ``1 / scale_factor`` if a
-    factor is given.
+    factor is given. (As in PyTorch, a factor does not count where it leaves the size as it is, nor
+    for nearest where it doubles it: 1.2 leaves 4 cells as they are.)
 
     - nearest: the cell ``floor(cell * step)``.
     - bilinear: the coordinate is ``(cell + 1/2) * step - 1/2`` (the centres of the cells are half
@@ -358,15 +359,17 @@ def sources(
     >>> sources(3, size=2, output_size=8)
     [(0, 1)]
     """
+    exact = (size, 2 * size) if mode == "nearest" else (size,)
+    if output_size in exact:
+        scale_factor = None
     if mode == "nearest":
         # PyTorch computes this coordinate in float32: the same cells only with the same rounding.
-        step = np.float32(1 / scale_factor if scale_factor else np.float32(size) / output_size)
-        return [(min(int(np.float32(cell) * step), size - 1), 1)]
+        short = np.float32(1 / scale_factor if scale_factor else np.float32(size) / output_size)
+        return [(min(int(np.float32(cell) * short), size - 1), 1)]
+    step = 1 / scale_factor if scale_factor else size / output_size
+    coordinate = max((cell + 0.5) * step - 0.5, 0.0)
     if align_corners:
-        coordinate = cell * (size - 1) / (output_size - 1) if output_size > 1 else 0.0
-    else:
-        step = 1 / scale_factor if scale_factor else size / output_size
-        coordinate = max((cell + 0.5) * step - 0.5, 0.0)
+        coordinate = cell * (size - 1) / max(output_size - 1, 1)
     before = min(int(coordinate), size - 1)
     after = min(before + 1, size - 1)
     return [(before, 1 - (coordinate - before)), (after, coordinate - before)]

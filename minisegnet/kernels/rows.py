@@ -11,6 +11,7 @@ accurate: the rounding of float32 then grows with the number of summands in a ba
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from collections.abc import Sequence
@@ -67,10 +68,9 @@ def as_table(x: Array, axis: int = 1) -> Array:
            [1, 4],
            [2, 5]])
     """
-    moved = array_module(x).moveaxis(x, axis, -1)
-    return array_module(x).ascontiguousarray(moved).reshape(
-        math.prod(moved.shape[:-1]), moved.shape[-1]
-    )
+    xp = array_module(x)
+    moved = xp.ascontiguousarray(xp.moveaxis(x, axis, -1))
+    return moved.reshape(math.prod(moved.shape[:-1]), moved.shape[-1])
 
 
 def from_table(table: Array, shape: Sequence[int], axis: int = 1) -> Array:
@@ -135,32 +135,39 @@ def column_products(table: Array, mean: Array, other: Array) -> Array:
 
 def scale_columns(table: Array, mean: Array, scale: Array, shift: Array) -> Array:
     """``(table - mean) * scale + shift``, with one mean, scale and shift for each column."""
+    xp = array_module(table)
     wide = _side_by_side(table)
-    out = array_module(table).empty_like(wide)
+    out = xp.empty_like(wide)
     wide_mean, wide_scale, wide_shift = (_repeat(v, wide) for v in (mean, scale, shift))
 
     def work(start, stop):
         part = out[start:stop]
-        array_module(table).subtract(wide[start:stop], wide_mean, out=part)
+        xp.subtract(wide[start:stop], wide_mean, out=part)
         part *= wide_scale
         part += wide_shift
 
-    run_bands(array_module(table), work, _bands(wide))
+    run_bands(xp, work, _bands(wide))
     return out.reshape(table.shape)
 
 
-def combine_columns(table: Array, mean: Array, factor: Array, other: Array, scale: Array) -> Array:
-    """``other * scale - (table - mean) * factor``, with one mean, factor and scale a column."""
+def detrend_columns(
+    table: Array, mean: Array, slope: Array, other: Array, offset: Array, scale: Array
+) -> Array:
+    """``(other - offset - (table - mean) * slope) * scale``, with one of each for a column."""
     xp = array_module(table)
     wide, wide_other = _side_by_side(table), _side_by_side(other)
     out = xp.empty_like(wide)
-    wide_mean, wide_factor, wide_scale = (_repeat(v, wide) for v in (mean, factor, scale))
+    wide_mean, wide_slope, wide_offset, wide_scale = (
+        _repeat(v, wide) for v in (mean, slope, offset, scale)
+    )
 
     def work(start, stop):
         part = out[start:stop]
-        xp.subtract(wide_mean, wide[start:stop], out=part)
-        part *= wide_factor
-        part += wide_other[start:stop] * wide_scale
+        xp.subtract(wide[start:stop], wide_mean, out=part)
+        part *= wide_slope
+        xp.subtract(wide_other[start:stop], part, out=part)
+        part -= wide_offset
+        part *= wide_scale
 
     run_bands(xp, work, _bands(wide))
     return out.reshape(table.shape)
@@ -242,6 +249,6 @@ def _repeat(values: Array, wide: Array) -> Array:
 
 def _add_up(parts: Sequence[Array], table: Array) -> Array:
     """The sums of the columns of the table from the sums of each band of it side by side."""
-    total = sum(parts[1:], start=parts[0])
-    columns = table.shape[1]
-    return total.reshape(-1, columns).sum(axis=0) if columns else total
+    total = functools.reduce(operator.add, parts)
+    # Along a contiguous axis NumPy adds in pairs, which rounds far less than one after the other.
+    return total.reshape(-1, table.shape[1]).T.copy().sum(axis=1)

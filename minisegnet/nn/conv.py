@@ -10,8 +10,8 @@ from minisegnet import functional as F
 from minisegnet.autograd import Tensor
 from minisegnet.checks import Pair, pair
 from minisegnet.nn import init
-from minisegnet.nn.linear import require_positive, reset_weight_and_bias
 from minisegnet.nn.module import Module, Parameter
+from minisegnet.nn.options import require_choice, require_positive
 
 PadMode = Literal["zeros", "reflect", "replicate"]
 
@@ -54,7 +54,7 @@ class _Convolution(Module):
 
     def reset_parameters(self) -> None:
         """Draw new weights: uniform within 1 / sqrt(fan_in), as in PyTorch."""
-        reset_weight_and_bias(self.weight, self.bias)
+        init.default_(self.weight, self.bias)
 
     def _shown(self, **options: tuple[Any, Any]) -> str:
         shown = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"]
@@ -124,10 +124,7 @@ class Conv2d(_Convolution):
         padding_mode: PadMode = "zeros",
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride, dilation, groups)
-        if padding_mode not in ("zeros", "reflect", "replicate"):
-            raise ValueError(
-                f"Conv2d: padding_mode is {padding_mode!r}: choose 'zeros', 'reflect' or 'replicate'"
-            )
+        require_choice("Conv2d", "padding_mode", padding_mode, ("zeros", "reflect", "replicate"))
         self.padding = self._checked_padding(padding)
         self.padding_mode = padding_mode
         self._make_weight((out_channels, in_channels // groups, *self.kernel_size), bias)
@@ -372,9 +369,3 @@ class ReplicationPad2d(_Pad):
     """
 
     mode = "replicate"
-
-
-def bilinear_upsampling(
-    channels: int, factor: int, groups: int = 1, learnt: bool = True
-) -> ConvTranspose2d:
-    raise NotImplementedError(init, channels, factor, groups, learnt)

@@ -4,11 +4,12 @@ Random numbers are drawn in float32 from the generator that :func:`minisegnet.ma
 the host: one seed gives the same weights in float32 and float64, on NumPy and on CuPy.
 
 *Fan-in* is what PyTorch calls so: ``weight.shape[1]`` times the kernel's cells; *fan-out* is
-``weight.shape[0]`` times the kernel's cells. For ``Linear`` and ``Conv2d``, whose weights begin with
-(out, in), these are the connections into and out of a unit (with groups, fan-in counts one group
-and fan-out all). The weight of ``ConvTranspose2d`` begins with (in, out), so its two fans stand
-**exchanged**: to keep the size of the activations there, ask for ``mode="fan_out"``. With a stride
-s, only one in s² of these connections reaches a given output cell; neither library counts that.
+``weight.shape[0]`` times the kernel's cells. For ``Linear`` and ``Conv2d``, whose weights begin
+with (out, in), these are the connections into and out of a unit (with groups, fan-in counts one
+group and fan-out all). The weight of ``ConvTranspose2d`` begins with (in, out), so its two fans
+stand **exchanged**: to keep the size of the activations there, ask for ``mode="fan_out"``. With a
+stride s, only one in s² of these connections reaches a given output cell; neither library counts
+that.
 """
 
 from __future__ import annotations
@@ -123,8 +124,8 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
     Examples
     --------
-    >>> round(calculate_gain("leaky_relu", 0.2), 6)
-    1.386750
+    >>> round(calculate_gain("leaky_relu", 0.2), 4)
+    1.3868
     """
     gains = {
         "linear": 1.0,
@@ -245,6 +246,29 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
         If the tensor is a vector.
     """
     return normal_(tensor, 0.0, gain * math.sqrt(2.0 / max(sum(fans(tensor)), 1)))
+
+
+def default_(weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    r"""What layers start with: weight and bias uniform within :math:`1 / \sqrt{fan_{in}}`.
+
+    PyTorch writes the same as ``kaiming_uniform_(weight, a=sqrt(5))``.
+
+    Raises
+    ------
+    ValueError
+        If the weight is a vector.
+
+    Examples
+    --------
+    >>> weight = default_(Tensor(np.zeros((5, 3, 2, 2), dtype=np.float32)))
+    >>> bool(abs(weight.numpy()).max() <= 1 / math.sqrt(12))
+    True
+    """
+    kaiming_uniform_(weight, a=math.sqrt(5.0))
+    if bias is not None:
+        bound = 1.0 / math.sqrt(max(fans(weight)[0], 1))
+        uniform_(bias, -bound, bound)
+    return weight
 
 
 def _tent(size: int) -> np.ndarray:

@@ -160,7 +160,7 @@ class Module:
                 f"{owner}: buffer {name!r} is registered before {owner} is initialised: call "
                 "super().__init__() first thing in __init__"
             )
-        if hasattr(self, name) and name not in self._buffers:
+        if (name in vars(self) or hasattr(type(self), name)) and name not in self._buffers:
             raise AttributeError(f"{owner} already has an attribute {name!r}: choose another name")
         value = None if array is None else _as_array(array, f"{owner}: buffer {name!r}")
         vars(self)["_buffers"][name] = persistent

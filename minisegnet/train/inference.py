@@ -13,7 +13,7 @@ overlap-tile strategy of the U-Net paper [1]_ with a single tile.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -192,6 +192,7 @@ def evaluate(
     num_classes: int,
     loss: Loss | None = None,
     ignore_index: int | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> Evaluation:
     """Score a network on whole images, in one confusion matrix over all of them.
 
@@ -205,6 +206,8 @@ def evaluate(
         From logits and target to one value; averaged over the images.
     ignore_index : int, optional
         The label of void pixels, which are not counted.
+    class_names : sequence of str, optional
+        For tables of the result.
 
     Raises
     ------
@@ -222,7 +225,7 @@ def evaluate(
     (2, 108)
     """
     device = device_of_model(model)
-    matrix = ConfusionMatrix(num_classes, ignore_index)
+    matrix = ConfusionMatrix(num_classes, ignore_index, class_names)
     total, count = 0.0, 0
     for images, masks in batches:
         logits, target = predict_logits(model, images), as_array(masks, device)

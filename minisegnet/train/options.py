@@ -6,6 +6,8 @@ TOML or as JSON, and pass the same check, so a mistake reads the same wherever i
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import math
 import tomllib
@@ -18,6 +20,7 @@ from minisegnet import losses, models
 from minisegnet.checks import did_you_mean
 
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
+AUGMENTATIONS = ("none", "mirror", "turn")
 SCHEDULES = ("constant", "step", "poly", "cosine", "onecycle")
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -124,9 +127,16 @@ def _switch(value: Any) -> bool:
     return value
 
 
+@functools.cache
 def loss_names() -> tuple[str, ...]:
-    """The losses a run can minimise: the functions of ``minisegnet.losses``."""
-    return tuple(losses.__all__)
+    """The losses a run can minimise: the functions of logits and target in ``minisegnet.losses``."""
+    public = ((name, f) for name, f in vars(losses).items() if not name.startswith("_"))
+    return tuple(
+        name
+        for name, function in public
+        if inspect.isfunction(function)
+        and list(inspect.signature(function).parameters)[:2] == ["logits", "target"]
+    )
 
 
 _COUNT = _whole(1)
@@ -136,8 +146,8 @@ _LARGEST_SEED = 2**32 - 1
 OPTIONS: tuple[Option, ...] = (
     Option("model", _name(lambda: tuple(models.names())), "NAME", "Network, see 'minisegnet models'."),
     Option("data", _text, "shapes|PATH", "Procedural shapes, or a folder of images and masks."),
-    Option("classes", _whole(2, 256), "N", "Number of classes  [default: 4 shapes; a folder's own]"),
-    Option("size", _whole(4, 8192), "N", "Shorter side of the pictures  [default: 64; a folder's own]"),
+    Option("classes", _whole(2, 256), "N", "Number of classes."),
+    Option("size", _whole(4, 8192), "N", "Shorter side of the pictures."),
     Option("crop", _whole(4, 8192), "N", "Side of the random crops to train on  [default: to suit]"),
     Option("base", _COUNT, "N", "Width: maps of the first layer  [default: a toy's, by model]"),
     Option("depth", _whole(1, 8), "N", "Number of poolings of a U-Net  [default: 3]"),
@@ -156,7 +166,12 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("schedule", _name(lambda: SCHEDULES), "NAME", " or ".join(SCHEDULES) + "."),
     Option("schedule_epochs", _COUNT, "N", "Epochs that a falling schedule, or one step of 'step', spans."),
-    Option("augment", _switch, "", "Vary the training pictures at random."),
+    Option(
+        "augment",
+        _name(lambda: AUGMENTATIONS),
+        "NAME",
+        "Vary the training pictures: none; mirror (left-right, light); turn (and all ways round).",
+    ),
     Option("ignore_index", _whole(0, 65535), "N", "Mask value that means void: never counted."),
     Option(
         "val_fraction",

@@ -166,14 +166,31 @@ class Run:
 
     # ------------------------------------------------------------------ training
 
-    def raise_epochs(self, epochs: int | None) -> None:
-        """Let the run go on to more epochs in all; fewer than it is planned for change nothing."""
-        if epochs is not None and epochs > self.options["epochs"]:
-            self.options["epochs"] = epochs
-            self._write_config()
+    def change(
+        self, epochs: int | None = None, data: str | None = None, device: str | None = None
+    ) -> None:
+        """What may change when a run goes on; None leaves it as it was.
 
-    def trainer(self, device: str | None = None) -> Trainer:
+        Parameters
+        ----------
+        epochs : int
+            In all. Fewer than the run was planned for change nothing.
+        data : str
+            Where the folder of pictures is now.
+        device : "auto", "cpu" or "cuda"
+        """
+        options = self.options
+        if data is not None and (data == setup.SHAPES) != setup.is_shapes(options):
+            raise OptionError(f"--data {data}: this run is on {options['data']}: name it, or none")
+        if data is not None and data != setup.SHAPES:
+            options["data"] = _absolute(data)
+        options["epochs"] = max(options["epochs"], epochs or 0)
+        options["device"] = setup.choose_device(device or options["device"])
+
+    def trainer(self) -> Trainer:
         """The trainer where the last checkpoint left it; at epoch 0 if there is none.
+
+        Also brings ``config.json`` and ``history.csv`` in line.
 
         Raises
         ------
@@ -183,7 +200,7 @@ class Run:
         options = self.options
         backend.manual_seed(options["seed"])
         model = setup.build_model(options, self.found["channels"])
-        model.to(device or setup.choose_device(options["device"]))
+        model.to(setup.choose_device(options["device"]))
         optimizer = setup.build_optimizer(options, model)
         void = self.data("train").ignore_index
         trainer = Trainer(
@@ -199,6 +216,7 @@ class Run:
             restore(trainer, self.folder)
         else:
             save_epoch(trainer, self.folder)
+        self._write_config()
         return trainer
 
     def train(
@@ -296,6 +314,7 @@ class Run:
                 self.options["loss"], self.options["classes"], dataset.ignore_index
             ),
             ignore_index=dataset.ignore_index,
+            class_names=self.found["class_names"],
         )
 
     def predict(self, model: SegmentationModel, image: ImageArray) -> MaskArray:
@@ -314,13 +333,19 @@ class Run:
         -------
         array (H, W), int64
         """
-        rows, columns = image.shape[1:]
         scaled = resize_image(image, self.options["size"]) if self.found["resize"] else image
-        prepared, _ = self.normalize(
-            scaled, np.zeros(scaled.shape[1:], np.int64), np.random.default_rng(0)
-        )
-        logits = predict_logits(model, prepared[None])
-        return to_numpy(_largest(logits, (rows, columns)))[0].astype(np.int64)
+        logits = self._logits(model, scaled)
+        size = (int(image.shape[1]), int(image.shape[2]))
+        return to_numpy(_largest(logits, size))[0].astype(np.int64)
+
+    def classes_at_scale(self, model: SegmentationModel, image: ImageArray) -> MaskArray:
+        """The class of every pixel of a picture that has the training's scale already."""
+        return to_numpy(self._logits(model, image).argmax(axis=1))[0].astype(np.int64)
+
+    def _logits(self, model: SegmentationModel, image: ImageArray) -> Array:
+        nothing = np.zeros(image.shape[1:], np.int64)
+        prepared, _ = self.normalize(image, nothing, np.random.default_rng(0))
+        return predict_logits(model, prepared[None])
 
     def read_image(self, path: str | Path) -> ImageArray:
         """A picture with as many channels as the network takes."""
@@ -362,10 +387,34 @@ def _with_defaults(given: Given) -> Given:
             raise OptionError(f"{BY_NAME[name].flag} is for {kind} only: drop it")
     _fill(options, _SHAPES_DEFAULTS if shapes else _FOLDER_DEFAULTS)
     if not shapes:
-        options["data"] = os.path.abspath(os.path.expanduser(options["data"]))
+        options["data"] = _absolute(options["data"])
     _fill(options, setup.model_defaults(options["model"]))
     _fill(options, {"lr": LEARNING_RATES[options["optimizer"]]})
     return options
+
+
+def _absolute(path: str) -> str:
+    """A path that means the same from every working folder."""
+    return os.path.abspath(os.path.expanduser(path))
+
+
+def described_default(name: str) -> str:
+    """The default of an option for the help; empty where there is none to name.
+
+    Examples
+    --------
+    >>> described_default("optimizer"), described_default("batch_size")
+    ('adam', '16; 8 for a folder')
+    """
+    if name in _DEFAULTS:
+        value = _DEFAULTS[name]
+        return "" if isinstance(value, bool) else str(value)
+    shapes, folder = _SHAPES_DEFAULTS.get(name), _FOLDER_DEFAULTS.get(name)
+    if name in ("classes", "size"):
+        folder = "its own"
+    if shapes is None or folder is None or shapes == folder:
+        return str(shapes or folder or "")
+    return f"{shapes}; {folder} for a folder"
 
 
 def _fill(options: Given, defaults: Given) -> None:

@@ -1,0 +1,47 @@
+"""The command line: ``minisegnet train``, ``resume``, ``evaluate``, ``predict``, ``models``, ``doctor``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from minisegnet.cli.doctor import doctor
+from minisegnet.cli.errors import Commands, run_safely
+from minisegnet.cli.models import models
+from minisegnet.cli.score import evaluate, predict
+from minisegnet.cli.training import resume, train
+
+__all__ = ["cli", "main"]
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="minisegnet", message="minisegnet %(version)s")
+def cli() -> None:
+    """Train segmentation networks, score them, and apply them to pictures.
+
+    Begin with 'minisegnet train': a small U-Net learns procedural shapes within a minute.
+    """
+
+
+for command in (train, resume, evaluate, predict, models, doctor):
+    cli.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Those of the process by default.
+
+    Returns
+    -------
+    int
+        0; 1 when something failed on the way; 2 for wrong usage or bad data; 130 after Ctrl-C.
+    """
+    return run_safely(cli, arguments)

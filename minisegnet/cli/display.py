@@ -1,0 +1,82 @@
+"""What training shows: a progress bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from minisegnet.train import Epoch, Progress
+
+
+class Display:
+    """Shows the progress of a run of training on standard output.
+
+    On a terminal, one bar over all epochs with the running loss, the last mean IoU and the time
+    left, and a line above it for every finished epoch; elsewhere only those lines.
+
+    Parameters
+    ----------
+    epochs : int
+        Of the run in all.
+    history : sequence of Epoch
+        The epochs done before.
+    quiet : bool
+        Show nothing.
+    """
+
+    def __init__(self, epochs: int, history: Sequence[Epoch], quiet: bool) -> None:
+        self.epochs, self.quiet = epochs, quiet
+        self._done_before = len(history)
+        self._last_iou = history[-1].mean_iou if history else math.nan
+        self._on_terminal = sys.stdout.isatty() and not quiet
+        self._bar: Any = None
+
+    def __enter__(self) -> Display:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def step(self, progress: Progress) -> None:
+        """Advance the bar by one step."""
+        if not self._on_terminal:
+            return
+        if self._bar is None:
+            self._bar = self._new_bar(progress.steps)
+        shown = {"loss": f"{progress.loss:.4f}"}
+        if not math.isnan(self._last_iou):
+            shown["IoU"] = f"{self._last_iou:.4f}"
+        self._bar.set_description(f"epoch {progress.epoch}/{self.epochs}", refresh=False)
+        self._bar.set_postfix(shown, refresh=False)
+        self._bar.update()
+
+    def epoch(self, row: Epoch) -> None:
+        """A line for a finished epoch."""
+        self._last_iou = row.mean_iou
+        if self.quiet:
+            return
+        width = len(str(self.epochs))
+        line = (
+            f"epoch {row.epoch:{width}}/{self.epochs}  train loss {row.train_loss:.4f}  "
+            f"val loss {row.val_loss:.4f}  pixel accuracy {row.pixel_accuracy:.4f}  "
+            f"mean IoU {row.mean_iou:.4f}  {row.seconds:.1f} s"
+        )
+        if self._bar is not None:
+            self._bar.write(line, file=sys.stdout)
+        else:
+            print(line, flush=True)
+
+    def _new_bar(self, steps: int) -> Any:
+        from tqdm import tqdm  # imported here because only a terminal needs it
+
+        return tqdm(
+            total=self.epochs * steps,
+            initial=self._done_before * steps,
+            file=sys.stdout,
+            leave=False,
+            dynamic_ncols=True,
+            unit="step",
+        )

@@ -1,0 +1,45 @@
+"""The pictures that a run leaves: its curves, and its predictions beside the truth."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from minisegnet import plot
+from minisegnet.data import default_palette
+from minisegnet.train import Run, Trainer
+
+PICTURES_SHOWN = 6
+
+
+def draw_curves(run: Run, trainer: Trainer, path: Path) -> None:
+    """Write the history as curves."""
+    plot.curves([asdict(row) for row in trainer.history], path)
+
+
+def draw_predictions(run: Run, trainer: Trainer, path: Path) -> None:
+    """Write the first validation pictures, their truth, what the best weights say, and the errors."""
+    dataset = run.data("val")
+    model = run.best_model(run.options["device"])
+    rows = [dataset[index] for index in range(min(PICTURES_SHOWN, len(dataset)))]
+    predicted = [run.classes_at_scale(model, image) for image, _ in rows]
+    plot.predictions(
+        [image for image, _ in rows],
+        [mask for _, mask in rows],
+        predicted,
+        path,
+        class_names=run.found["class_names"],
+        ignore_index=dataset.ignore_index,
+        palette=colours(run),
+    )
+
+
+def colours(run: Run) -> npt.NDArray[np.uint8]:
+    """The masks' own colours if they have some, else colours that every reader can tell apart."""
+    own = np.array(run.found["palette"], dtype=np.uint8).reshape(-1, 3)
+    if np.array_equal(own, default_palette(len(own))):
+        return plot.palette(len(own))
+    return own

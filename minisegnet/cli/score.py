@@ -1,0 +1,174 @@
+"""``minisegnet evaluate`` and ``minisegnet predict``."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+from minisegnet import plot
+from minisegnet.checkpoint import atomic_write
+from minisegnet.cli.errors import Command
+from minisegnet.cli.pictures import colours
+from minisegnet.cli.training import checked
+from minisegnet.data.layouts import image_files
+from minisegnet.train import Evaluation, Run
+
+DEVICE_OPTION = click.option(
+    "--device",
+    metavar="auto|cpu|cuda",
+    default="auto",
+    callback=checked("device"),
+    help="Where to compute  [default: auto]",
+)
+
+
+@click.command(cls=Command)
+@click.argument("folder", metavar="DIR")
+@click.option(
+    "--data",
+    metavar="PATH",
+    callback=checked("data"),
+    help="Another folder of images and masks  [default: the run's validation pictures]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
+@DEVICE_OPTION
+def evaluate(folder: str, data: str | None, as_json: bool, device: str) -> None:
+    """Score the best weights of the run in DIR.
+
+    On the run's own validation pictures, or on those of another folder: on its validation part if
+    it has one of its own, else on all of it.
+    """
+    run = Run.open(folder)
+    scores = run.evaluate(data, device)
+    if as_json:
+        click.echo(json.dumps(_as_json(run, scores), indent=2))
+        return
+    where = data or f"the validation part of {run.options['data']}"
+    click.echo(f"{run.folder} on {scores.images} pictures of {where}")
+    click.echo(scores.matrix.table())
+
+
+def _as_json(run: Run, scores: Evaluation) -> dict[str, Any]:
+    """Scores as fractions; null where a class is absent."""
+    matrix = scores.matrix
+    names = matrix.class_names
+
+    def by_class(values: Iterable[float]) -> dict[str, float | None]:
+        return {name: _or_null(value) for name, value in zip(names, values, strict=True)}
+
+    return {
+        "mean_iou": _or_null(matrix.mean_iou()),
+        "pixel_accuracy": _or_null(matrix.pixel_accuracy()),
+        "mean_class_accuracy": _or_null(matrix.mean_class_accuracy()),
+        "mean_dice": _or_null(matrix.mean_dice()),
+        "loss": _or_null(scores.loss),
+        "iou": by_class(matrix.iou()),
+        "dice": by_class(matrix.dice()),
+        "class_accuracy": by_class(matrix.class_accuracy()),
+        "images": scores.images,
+    }
+
+
+def _or_null(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+@click.command(cls=Command)
+@click.argument("folder", metavar="DIR")
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
+@click.option(
+    "--out",
+    metavar="DIR",
+    default="predictions",
+    callback=checked("out"),
+    help="Folder for the masks  [default: predictions]",
+)
+@DEVICE_OPTION
+def predict(folder: str, images: tuple[str, ...], out: str, device: str) -> None:
+    """Label every pixel of pictures by the run in DIR.
+
+    Of each IMAGE (a folder stands for all the pictures in it) come NAME.png, one channel of class
+    indices, and NAME-overlay.png, both at the picture's own size. A picture that cannot be read is
+    left out and named at the end.
+    """
+    run = Run.open(folder)
+    paths = _pictures(images)
+    model = run.best_model(device)
+    targets = _targets(paths, Path(out))
+    Path(out).mkdir(parents=True, exist_ok=True)
+    bad: list[str] = []
+    for path, (mask_path, overlay_path) in zip(paths, targets, strict=True):
+        try:
+            image = run.read_image(path)
+        except (ValueError, OSError) as error:
+            bad.append(str(error))
+            continue
+        mask = run.predict(model, image)
+        _write_png(mask.astype(np.uint8), mask_path)
+        _write_png(plot.overlay(image, mask, palette=colours(run)), overlay_path)
+        click.echo(f"{path} -> {mask_path}, {overlay_path.name}")
+    if bad:
+        others = len(paths) - len(bad)
+        written = f" ({others} others are written to {out})" if others else ""
+        raise ValueError("; ".join(bad) + written)
+
+
+def _pictures(given: Sequence[str]) -> list[Path]:
+    """The pictures named, those of a folder in natural order."""
+    paths: list[Path] = []
+    for name in given:
+        path = Path(name)
+        inside = image_files(path) if path.is_dir() else [path]
+        if not inside:
+            raise ValueError(f"{path} holds no pictures: name a folder that does, or files")
+        paths += inside
+    return paths
+
+
+def _targets(paths: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
+    """Where each picture's mask and overlay go: no two the same, none over a picture.
+
+    Raises
+    ------
+    ValueError
+        If a file to be written is one of the pictures.
+    """
+    sources = {os.path.realpath(path) for path in paths}
+    taken: set[str] = set()
+    targets = []
+    for path in paths:
+        number = 1
+        while True:
+            stem = path.stem if number == 1 else f"{path.stem}-{number}"
+            names = f"{stem}.png", f"{stem}-overlay.png"
+            # Some file systems take X and x for the same name.
+            if taken.isdisjoint(name.casefold() for name in names):
+                break
+            number += 1
+        taken.update(name.casefold() for name in names)
+        for name in names:
+            if os.path.realpath(out / name) in sources:
+                raise ValueError(
+                    f"--out {out}: {out / name} is one of the pictures and would be overwritten: "
+                    "name another folder"
+                )
+        targets.append((out / names[0], out / names[1]))
+    return targets
+
+
+def _write_png(pixels: npt.NDArray[np.uint8], path: Path) -> None:
+    """Write (H, W) grey or (H, W, 3) colour bytes; a link of that name is replaced, not followed."""
+    from PIL import Image  # imported here because reading it takes a while
+
+    if path.is_symlink():
+        path.unlink()
+    with atomic_write(path, "wb") as file:
+        Image.fromarray(pixels).save(file, format="PNG")

@@ -1,0 +1,175 @@
+"""``minisegnet train`` and ``minisegnet resume``."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from minisegnet.cli.display import Display
+from minisegnet.cli.errors import INTERRUPTED, Command
+from minisegnet.cli.pictures import draw_curves, draw_predictions
+from minisegnet.train import Diverged, Run, Trainer
+from minisegnet.train.options import OPTIONS, Option, check_option, read_toml
+from minisegnet.train.run import CONFIG, described_default
+from minisegnet.train.saving import BEST, HISTORY, LAST
+
+QUIET_HELP = "Print only the result."
+
+
+def checked(name: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """A callback that checks a value as the option ``name`` of a run."""
+
+    def callback(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        return None if value is None else check_option(name, value)
+
+    return callback
+
+
+def _click_option(option: Option) -> click.Option:
+    default = described_default(option.name)
+    return click.Option(
+        [option.flag],
+        is_flag=not option.metavar,
+        default=None,
+        metavar=option.metavar or None,
+        callback=checked(option.name),
+        help=option.help + (f"  [default: {default}]" if default else ""),
+    )
+
+
+@click.command(cls=Command, params=[_click_option(option) for option in OPTIONS])
+@click.option(
+    "--config", metavar="FILE.toml", help="Read options from a file; those typed here win."
+)
+def train(config: str | None, **given: Any) -> int:
+    """Train a network and score it on pictures that it has not seen.
+
+    Without options: a toy U-Net on procedural 64x64 shapes, within a minute.
+    """
+    options = {} if config is None else read_toml(config)
+    options.update({name: value for name, value in given.items() if value is not None})
+    run = Run.start(options)
+    return _train(run, run.trainer(), run.options["quiet"])
+
+
+@click.command(cls=Command)
+@click.argument("folder", metavar="DIR")
+@click.option("--epochs", metavar="N", callback=checked("epochs"), help="Epochs in all.")
+@click.option(
+    "--data", metavar="PATH", callback=checked("data"), help="Where the folder of pictures is now."
+)
+@click.option(
+    "--device",
+    metavar="auto|cpu|cuda",
+    callback=checked("device"),
+    help="Where to compute  [default: as before]",
+)
+@click.option("--quiet", is_flag=True, help=QUIET_HELP)
+def resume(
+    folder: str, epochs: int | None, data: str | None, device: str | None, quiet: bool
+) -> int:
+    """Go on with the run in DIR, to N epochs in all.
+
+    The result is that of a run which was never interrupted.
+    """
+    run = Run.open(folder)
+    run.change(epochs=epochs, data=data, device=device)
+    trainer = run.trainer()
+    if trainer.epoch >= run.options["epochs"]:
+        return _already_finished(run, trainer)
+    if not quiet:
+        done = f"epoch {trainer.epoch} is done" if trainer.epoch else "no epoch is done yet"
+        click.echo(f"resuming {run.folder}: {done}, going on to {run.options['epochs']}")
+    return _train(run, trainer, quiet)
+
+
+def _already_finished(run: Run, trainer: Trainer) -> int:
+    epochs = trainer.epoch
+    click.echo(
+        f"{run.folder} is finished: {epochs} of {run.options['epochs']} epochs are done. "
+        f"To go on: minisegnet resume {_quoted(run.folder)} --epochs {2 * epochs}"
+    )
+    _draw(run, trainer, only_missing=True)
+    return 0
+
+
+def _train(run: Run, trainer: Trainer, quiet: bool) -> int:
+    """Train, save, draw, and say what came out."""
+    if not quiet:
+        click.echo(_heading(run, trainer))
+    try:
+        with Display(run.options["epochs"], trainer.history, quiet) as display:
+            run.train(trainer, display.step, display.epoch)
+        _draw(run, trainer)
+    except KeyboardInterrupt:
+        return _interrupted(run, trainer)
+    except Diverged as error:
+        raise Diverged(
+            f"{error}: --lr was {run.options['lr']:g}; what was saved is in {run.folder}"
+        ) from error
+    click.echo(_summary(run, trainer))
+    return 0
+
+
+def _interrupted(run: Run, trainer: Trainer) -> int:
+    """Say what is saved; the files of the last complete epoch are there already."""
+    saved = Run.open(run.folder).trainer()
+    click.echo(
+        f"interrupted: {saved.epoch} of {run.options['epochs']} epochs are saved in {run.folder}. "
+        f"To go on: minisegnet resume {_quoted(run.folder)}"
+    )
+    return INTERRUPTED
+
+
+def _heading(run: Run, trainer: Trainer) -> str:
+    weights = sum(parameter.size for parameter in trainer.model.parameters())
+    train, val = len(run.data("train")), len(run.data("val"))
+    return (
+        f"{run.options['model']} of {weights:,} weights on {run.options['device']}; "
+        f"{run.options['data']}: {train} pictures to learn from, {val} to score on; "
+        f"writing to {run.folder}"
+    )
+
+
+def _draw(run: Run, trainer: Trainer, only_missing: bool = False) -> None:
+    """``curves.png`` and ``predictions.png``."""
+    if not trainer.epoch:
+        return
+    for name, draw in (("curves.png", draw_curves), ("predictions.png", draw_predictions)):
+        if not (only_missing and (run.folder / name).exists()):
+            draw(run, trainer, run.folder / name)
+
+
+def _summary(run: Run, trainer: Trainer) -> str:
+    best = trainer.history[trainer.best_epoch - 1]
+    seconds = sum(row.seconds for row in trainer.history)
+    files = (
+        (CONFIG, "the options"),
+        (HISTORY, "losses and scores by epoch"),
+        (BEST, f"the weights of epoch {best.epoch}, the best"),
+        (LAST, "everything to go on from"),
+        ("curves.png", "the history as curves"),
+        ("predictions.png", "pictures, truth, predictions, errors"),
+    )
+    lines = [
+        f"{trainer.epoch} epochs in {seconds:.0f} s. On {len(run.data('val'))} masks it has not "
+        f"seen: mean IoU {_score(best.mean_iou)}, pixel accuracy {_score(best.pixel_accuracy)} "
+        f"(epoch {best.epoch})",
+        f"{run.folder} holds",
+        *(f"  {name:18} {what}" for name, what in files),
+        f"next: minisegnet evaluate {_quoted(run.folder)}",
+    ]
+    return "\n".join(lines)
+
+
+def _score(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.4f}"
+
+
+def _quoted(folder: Path) -> str:
+    return shlex.quote(str(folder))

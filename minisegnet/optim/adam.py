@@ -1,0 +1,176 @@
+"""Adam and AdamW: steps of about the same length for every weight."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from minisegnet.autograd import Tensor
+from minisegnet.backend import Array, array_module
+from minisegnet.optim.optimizer import Optimizer
+
+Betas = tuple[float, float]
+
+
+class Adam(Optimizer):
+    r"""Step along the running mean of gradients, over the root of that of their squares [1]_.
+
+    .. math:: g &\leftarrow g + \lambda \theta \\
+              m &\leftarrow \beta_1 m + (1 - \beta_1) g, \qquad
+              v \leftarrow \beta_2 v + (1 - \beta_2) g^2 \\
+              \theta &\leftarrow \theta - \gamma \frac{m / (1 - \beta_1^t)}
+              {\sqrt{v / (1 - \beta_2^t)} + \epsilon}
+
+    m and v begin at 0; the divisions by :math:`1 - \beta^t` make up for that.
+
+    Parameters
+    ----------
+    params : iterable of Parameter, or list of dicts
+        See :class:`Optimizer`.
+    lr : float
+        Learning rate, :math:`\gamma`.
+    betas : (float, float)
+        How slowly m and v forget.
+    eps : float
+        Added to the root, so that a weight without gradients does not divide by zero.
+    weight_decay : float
+        :math:`\lambda`.
+    amsgrad : bool
+        Use the largest v so far [2]_.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See :class:`Optimizer`.
+
+    References
+    ----------
+    .. [1] D. Kingma, J. Ba, "Adam: a method for stochastic optimization", ICLR 2015,
+       arXiv:1412.6980, algorithm 1.
+    .. [2] S. Reddi, S. Kale, S. Kumar, "On the convergence of Adam and beyond", ICLR 2018,
+       arXiv:1904.09237, algorithm 2.
+
+    Examples
+    --------
+    >>> from minisegnet.autograd import tensor
+    >>> x = tensor([3.0, -200.0], requires_grad=True)
+    >>> optimizer = Adam([x], lr=0.25)
+    >>> (x * x).sum().backward()
+    >>> optimizer.step()  # as far for both, in spite of their gradients 6 and -400
+    >>> x.tolist()
+    [2.75, -199.75]
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        betas: Betas = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        amsgrad: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "amsgrad": amsgrad,
+            },
+        )
+
+    def _check_options(self, group: dict[str, Any]) -> None:
+        self._require_at_least_zero(group, "lr", "eps", "weight_decay")
+        betas = group["betas"]
+        if not (
+            isinstance(betas, tuple) and len(betas) == 2 and all(0 <= beta < 1 for beta in betas)
+        ):
+            raise ValueError(
+                f"{self._name}: betas are {betas}: give two numbers from 0 up to, but not, 1"
+            )
+
+    def _update(self, parameter: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+        self._move(parameter, self._decayed(parameter, group["weight_decay"]), state, group)
+
+    def _move(
+        self, parameter: Tensor, grad: Array, state: dict[str, Any], group: dict[str, Any]
+    ) -> None:
+        data = parameter.data
+        xp = array_module(data)
+        beta1, beta2 = group["betas"]
+        work = self._workspace(data)
+        state["step"] = state.get("step", 0) + 1
+        mean = self._memory(state, "exp_avg", data)
+        mean *= beta1
+        mean += xp.multiply(grad, 1 - beta1, out=work)
+        square = self._memory(state, "exp_avg_sq", data)
+        square *= beta2
+        xp.multiply(grad, grad, out=work)
+        work *= 1 - beta2
+        square += work
+        if group["amsgrad"]:
+            largest = self._memory(state, "max_exp_avg_sq", data)
+            square = xp.maximum(largest, square, out=largest)
+        xp.sqrt(square, out=work)
+        work /= math.sqrt(1 - beta2 ** state["step"])
+        work += group["eps"]
+        xp.divide(mean, work, out=work)
+        work *= group["lr"] / (1 - beta1 ** state["step"])
+        data -= work
+
+
+class AdamW(Adam):
+    r"""Adam whose weight decay does not pass through the running means [1]_.
+
+    First :math:`\theta \leftarrow (1 - \gamma \lambda) \theta`, then Adam's step without decay: so
+    every weight decays alike, whatever the size of its gradients.
+
+    Parameters
+    ----------
+    params : iterable of Parameter, or list of dicts
+    lr : float
+    betas : (float, float)
+    eps : float
+    weight_decay : float
+        :math:`\lambda`.
+    amsgrad : bool
+        All as in :class:`Adam`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See :class:`Optimizer`.
+
+    References
+    ----------
+    .. [1] I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", ICLR 2019,
+       arXiv:1711.05101, algorithm 2 (its decay is not multiplied by the learning rate; PyTorch's
+       and this one is).
+
+    Examples
+    --------
+    >>> from minisegnet.autograd import tensor
+    >>> x = tensor([8.0, -2.0], requires_grad=True)
+    >>> optimizer = AdamW([x], lr=0.5, weight_decay=0.25)
+    >>> x.sum().backward()
+    >>> optimizer.step()  # x * (1 - 0.5 * 0.25) - 0.5
+    >>> x.tolist()
+    [6.5, -2.25]
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        betas: Betas = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad)
+
+    def _update(self, parameter: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+        parameter.data *= 1 - group["lr"] * group["weight_decay"]
+        self._move(parameter, parameter.grad, state, group)

@@ -1,0 +1,106 @@
+"""Holding the gradients of a step to a length."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from minisegnet.autograd import Tensor
+from minisegnet.backend import Array, array_module, to_numpy
+
+
+def clip_grad_norm_(
+    parameters: Iterable[Tensor] | Tensor,
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+) -> float:
+    r"""Scale all gradients down, in place, if together they are longer than ``max_norm``.
+
+    All gradients are taken as one long vector, so its direction stays [1]_:
+    :math:`g \leftarrow g \cdot \min(1, max\_norm / (\|g\| + 10^{-6}))`.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        Those without a gradient are skipped.
+    max_norm : float
+    norm_type : float
+        p of the p-norm, above 0; ``math.inf`` for the largest magnitude.
+    error_if_nonfinite : bool
+        Raise if the norm is not finite.
+
+    Returns
+    -------
+    float
+        The norm before clipping. If it is nan or infinite, no scale can mend the gradients: they
+        are left as they are, and the caller can skip the step. (PyTorch would multiply all of them
+        by nan, or by 0.)
+
+    Raises
+    ------
+    ValueError
+        If ``max_norm`` is negative, ``norm_type`` is not above 0, or, with ``error_if_nonfinite``,
+        the norm is not finite.
+
+    Notes
+    -----
+    The result is a Python float, so on a GPU every call waits until the gradients are computed.
+
+    References
+    ----------
+    .. [1] R. Pascanu, T. Mikolov, Y. Bengio, "On the difficulty of training recurrent neural
+       networks", ICML 2013, algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> a, b = Tensor(np.zeros(2)), Tensor(np.zeros((1, 1)))
+    >>> a.grad, b.grad = np.array([3.0, 0.0]), np.array([[-4.0]])
+    >>> clip_grad_norm_([a, b], max_norm=10.0)
+    5.0
+    >>> clip_grad_norm_([a, b], max_norm=1.0), a.grad.round(4), b.grad.round(4)
+    (5.0, array([0.6, 0. ]), array([[-0.8]]))
+    """
+    if not max_norm >= 0:
+        raise ValueError(f"clip_grad_norm_: max_norm is {max_norm}: it cannot be negative")
+    if not norm_type > 0:
+        raise ValueError(f"clip_grad_norm_: norm_type is {norm_type}: it must be above 0")
+    members = [parameters] if isinstance(parameters, Tensor) else parameters
+    gradients = [p.grad for p in members if p.grad is not None and p.grad.size]
+    if not gradients:
+        return 0.0
+    xp = array_module(*gradients)
+    # One by one they would have to be waited for as often; together it is one wait.
+    norms = to_numpy(xp.stack([_norm(gradient, norm_type) for gradient in gradients])).tolist()
+    total = _combined(norms, norm_type)
+    if not math.isfinite(total):
+        if error_if_nonfinite:
+            raise ValueError(
+                f"clip_grad_norm_: the norm of the gradients is {total}: lower the learning rate, "
+                "or look for the op whose values overflow"
+            )
+        return total
+    scale = max_norm / (total + 1e-6)
+    if scale < 1:
+        for gradient in gradients:
+            gradient *= scale
+    return total
+
+
+def _norm(gradient: Array, p: float) -> Array:
+    xp = array_module(gradient)
+    if p == math.inf:
+        return xp.abs(gradient).max()
+    if p == 2:
+        return xp.sqrt(xp.square(gradient).sum())
+    return (xp.abs(gradient) ** p).sum() ** (1 / p)
+
+
+def _combined(norms: list[float], p: float) -> float:
+    if any(math.isnan(norm) for norm in norms):
+        return math.nan
+    largest = max(norms)
+    if p == math.inf or largest in (0.0, math.inf):
+        return largest
+    return largest * math.fsum((norm / largest) ** p for norm in norms) ** (1 / p)

@@ -1,0 +1,744 @@
+"""Optimisers, schedules and clipping: against their formulas, and against PyTorch."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minisegnet import optim
+from minisegnet.autograd import Tensor, tensor
+from minisegnet.backend import is_array
+from minisegnet.checkpoint import load, save
+from minisegnet.nn import Parameter
+from tests import strict
+
+SHAPES = [(3, 2), (4,), (), (2, 1, 3)]
+
+
+def make_parameters(backend=None, dtype=np.float64, seed=0, shapes=SHAPES):
+    random = np.random.default_rng(seed)
+    arrays = [np.asarray(random.standard_normal(shape), dtype=dtype) for shape in shapes]
+    return [Parameter(backend.asarray(a) if backend else a) for a in arrays]
+
+
+def gradients(step, dtype=np.float64, shapes=SHAPES):
+    """Random gradients; now and then a parameter has none."""
+    random = np.random.default_rng(1000 + step)
+    grads = [np.asarray(random.standard_normal(shape), dtype=dtype) for shape in shapes]
+    if step % 3 == 1:
+        grads[step % len(grads)] = None
+    return grads
+
+
+def run(backend, parameters, optimizer, steps, dtype=np.float64):
+    for step in steps:
+        for parameter, grad in zip(parameters, gradients(step, dtype), strict=True):
+            parameter.grad = None if grad is None else backend.asarray(grad)
+        optimizer.step()
+    return [backend.numpy(p) for p in parameters]
+
+
+# ---------------------------------------------------------------------------- the formulas, again
+
+
+def sgd_by_hand(p, g, s, lr, momentum=0, dampening=0, weight_decay=0, nesterov=False):
+    g = g + weight_decay * p
+    if momentum:
+        s["b"] = momentum * s["b"] + (1 - dampening) * g if "b" in s else g
+        g = g + momentum * s["b"] if nesterov else s["b"]
+    return p - lr * g
+
+
+def adam_by_hand(
+    p, g, s, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=False, decoupled=False
+):
+    p = p * (1 - lr * weight_decay) if decoupled else p
+    g = g if decoupled else g + weight_decay * p
+    s["t"] = s.get("t", 0) + 1
+    s["m"] = betas[0] * s.get("m", 0) + (1 - betas[0]) * g
+    s["v"] = betas[1] * s.get("v", 0) + (1 - betas[1]) * g * g
+    s["top"] = np.maximum(s.get("top", 0), s["v"])
+    v = s["top"] if amsgrad else s["v"]
+    m_hat = s["m"] / (1 - betas[0] ** s["t"])
+    return p - lr * m_hat / (np.sqrt(v / (1 - betas[1] ** s["t"])) + eps)
+
+
+def adamw_by_hand(p, g, s, lr, weight_decay=1e-2, **options):
+    return adam_by_hand(p, g, s, lr, weight_decay=weight_decay, decoupled=True, **options)
+
+
+def rmsprop_by_hand(p, g, s, lr, alpha=0.99, eps=1e-8, weight_decay=0, momentum=0, centered=False):
+    g = g + weight_decay * p
+    s["v"] = alpha * s.get("v", 0) + (1 - alpha) * g * g
+    s["m"] = alpha * s.get("m", 0) + (1 - alpha) * g
+    v = s["v"] - s["m"] ** 2 if centered else s["v"]
+    step = g / (np.sqrt(v) + eps)
+    s["b"] = momentum * s.get("b", 0) + step
+    return p - lr * (s["b"] if momentum else step)
+
+
+rates = st.floats(1e-4, 0.3)
+decays = st.sampled_from([0.0, 0.01, 0.3])
+sgd_options = st.fixed_dictionaries(
+    {
+        "lr": rates,
+        "momentum": st.sampled_from([0.0, 0.5, 0.9]),
+        "dampening": st.sampled_from([0.0, 0.25]),
+        "weight_decay": decays,
+        "nesterov": st.booleans(),
+    }
+).filter(lambda o: not o["nesterov"] or (o["momentum"] > 0 and o["dampening"] == 0))
+adam_options = st.fixed_dictionaries(
+    {
+        "lr": rates,
+        "betas": st.tuples(st.sampled_from([0.0, 0.5, 0.9]), st.sampled_from([0.0, 0.9, 0.999])),
+        "eps": st.sampled_from([1e-8, 1e-3]),
+        "weight_decay": decays,
+        "amsgrad": st.booleans(),
+    }
+)
+rmsprop_options = st.fixed_dictionaries(
+    {
+        "lr": rates,
+        "alpha": st.sampled_from([0.5, 0.9, 0.99]),
+        "eps": st.sampled_from([1e-8, 1e-3]),
+        "weight_decay": decays,
+        "momentum": st.sampled_from([0.0, 0.5, 0.9]),
+        "centered": st.booleans(),
+    }
+)
+OPTIMIZERS = {
+    "SGD": (sgd_by_hand, sgd_options),
+    "Adam": (adam_by_hand, adam_options),
+    "AdamW": (adamw_by_hand, adam_options),
+    "RMSprop": (rmsprop_by_hand, rmsprop_options),
+}
+EVERYTHING = {
+    "SGD": {"momentum": 0.9, "weight_decay": 0.01, "nesterov": True},
+    "Adam": {"weight_decay": 0.01, "amsgrad": True},
+    "AdamW": {"weight_decay": 0.01, "amsgrad": True},
+    "RMSprop": {"momentum": 0.9, "weight_decay": 0.01, "centered": True},
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_twenty_steps_follow_the_formula(backend, name):
+    by_hand, strategy = OPTIMIZERS[name]
+
+    @given(options=strategy)
+    def check(options):
+        parameters = make_parameters(backend)
+        expected = [backend.numpy(p).copy() for p in parameters]
+        states = [{} for _ in parameters]
+        for step in range(20):
+            for i, grad in enumerate(gradients(step)):
+                if grad is not None:
+                    expected[i] = by_hand(expected[i], grad, states[i], **options)
+        found = run(backend, parameters, getattr(optim, name)(parameters, **options), range(20))
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
+
+    check()
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_twenty_steps_are_those_of_torch(name):
+    torch = pytest.importorskip("torch")
+
+    @given(options=OPTIMIZERS[name][1], second_rate=st.sampled_from([None, 0.05]))
+    def check(options, second_rate):
+        ours = make_parameters()
+        theirs = [torch.nn.Parameter(torch.tensor(p.numpy().copy())) for p in ours]
+
+        def groups(parameters):
+            second = {} if second_rate is None else {"lr": second_rate}
+            return [{"params": parameters[:3]}, {"params": parameters[3:], **second}]
+
+        optimizer = getattr(optim, name)(groups(ours), **options)
+        reference = getattr(torch.optim, name)(groups(theirs), **options)
+        for step in range(20):
+            for mine, other, grad in zip(ours, theirs, gradients(step), strict=True):
+                mine.grad = grad
+                other.grad = None if grad is None else torch.tensor(grad.copy())
+            optimizer.step()
+            reference.step()
+        for mine, other in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(mine.numpy(), other.detach(), rtol=1e-10, atol=1e-10)
+
+    check()
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_defaults_are_those_of_torch(name):
+    torch = pytest.importorskip("torch")
+    ours = getattr(optim, name)(make_parameters())
+    theirs = getattr(torch.optim, name)([torch.nn.Parameter(torch.zeros(3))])
+    for option, value in ours.defaults.items():
+        assert theirs.defaults[option] == value, option
+
+
+# ---------------------------------------------------------------------------- what steps must keep
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_float32_stays_float32_and_arrays_stay_where_they_are(backend, name):
+    parameters = make_parameters(backend, np.float32)
+    arrays = [p.data for p in parameters]
+    optimizer = getattr(optim, name)(parameters, lr=np.float64(0.1), **EVERYTHING[name])
+    optimizer.param_groups[0]["lr"] = np.float64(0.05)
+    before = [backend.numpy(p).copy() for p in parameters]
+    grads = gradients(0, np.float32)
+    for parameter, grad in zip(parameters, grads, strict=True):
+        parameter.grad = backend.asarray(grad)
+    for _ in range(2):
+        optimizer.step()
+    for parameter, array, old, grad in zip(parameters, arrays, before, grads, strict=True):
+        assert parameter.data is array
+        assert not np.array_equal(backend.numpy(array), old)
+        np.testing.assert_array_equal(backend.numpy(parameter.grad), grad)
+        remembered = [v for v in optimizer.state[parameter].values() if is_array(v)]
+        assert remembered
+        assert {v.dtype for v in (*remembered, parameter.data)} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_step_does_not_wait_for_the_device(name):
+    parameters = [Parameter(strict.xp.ones((3, 2), dtype="float32"))]
+    optimizer = getattr(optim, name)(parameters, **EVERYTHING[name])
+    with strict.counting() as seen:
+        for _ in range(2):
+            parameters[0].grad = strict.xp.ones((3, 2), dtype="float32")
+            optimizer.step()
+    assert (seen.synchronisations, seen.uploads) == (0, 0)
+
+
+def test_parameters_in_any_memory_order(backend):
+    values = np.arange(24.0).reshape(2, 3, 4)
+    parameter = Parameter(backend.asarray(values.copy()).transpose(2, 0, 1))
+    parameter.grad = backend.asarray(np.arange(24.0).reshape(4, 3, 2)).transpose(0, 2, 1)
+    optim.SGD([parameter], lr=0.5, momentum=0.9, nesterov=True, weight_decay=0.1).step()
+    w, g = values.transpose(2, 0, 1), np.arange(24.0).reshape(4, 3, 2).transpose(0, 2, 1)
+    np.testing.assert_allclose(backend.numpy(parameter), w - 0.5 * 1.9 * (g + 0.1 * w), rtol=1e-12)
+
+
+def test_parameters_without_gradient_are_left_alone(backend):
+    frozen, trained = make_parameters(backend, shapes=[(2, 3), (4,)])
+    before = backend.numpy(frozen).copy()
+    optimizer = optim.AdamW([frozen, trained], weight_decay=0.5)
+    trained.grad = trained.data * 2
+    optimizer.step()
+    np.testing.assert_array_equal(backend.numpy(frozen), before)
+    assert list(optimizer.state) == [trained]
+    optimizer.zero_grad()
+    assert trained.grad is None
+
+
+def test_centered_rmsprop_is_finite_when_rounding_makes_the_variance_negative():
+    parameter = Parameter(np.full(1000, 0.5, dtype=np.float32))
+    optimizer = optim.RMSprop([parameter], centered=True, alpha=0.5)
+    grad = np.linspace(0.1, 3, 1000, dtype=np.float32)
+    for _ in range(60):
+        parameter.grad = grad
+        optimizer.step()
+    state = optimizer.state[parameter]
+    assert (state["square_avg"] < state["grad_avg"] ** 2).any(), "the case is not there"
+    assert np.isfinite(parameter.data).all()
+
+
+def test_groups_have_their_own_options(backend):
+    a, b, c = make_parameters(backend, shapes=[(2,), (3,), (4,)])
+    values = [backend.numpy(p).copy() for p in (a, b, c)]
+    optimizer = optim.SGD(
+        [{"params": a, "lr": 0.5}, {"params": [b], "name": "slow"}], lr=0.25, momentum=0.0
+    )
+    optimizer.add_param_group({"params": [c], "weight_decay": 2.0})
+    for parameter in (a, b, c):
+        parameter.grad = backend.module.ones_like(parameter.data)
+    optimizer.step()
+    np.testing.assert_allclose(backend.numpy(a), values[0] - 0.5)
+    np.testing.assert_allclose(backend.numpy(b), values[1] - 0.25)
+    np.testing.assert_allclose(backend.numpy(c), values[2] - 0.25 * (1 + 2 * values[2]))
+    assert "group 1: 1 parameters, lr=0.25" in repr(optimizer)
+
+
+# ---------------------------------------------------------------------------- saving and resuming
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_resuming_from_a_file_continues_bit_for_bit(backend, name, dtype, tmp_path):
+    def start():
+        parameters = make_parameters(backend, dtype)
+        groups = [{"params": parameters[:1], "lr": 0.03}, {"params": parameters[1:]}]
+        optimizer = getattr(optim, name)(groups, lr=0.1, **EVERYTHING[name])
+        schedule = optim.PolynomialLR(optimizer, 30, power=0.9)
+        return parameters, optimizer, schedule
+
+    def train(parameters, optimizer, schedule, steps):
+        for step in steps:
+            run(backend, parameters, optimizer, [step], dtype)
+            schedule.step()
+
+    whole = start()
+    train(*whole, range(9))
+    first = start()
+    train(*first, range(4))
+    state = {"optimizer": first[1].state_dict(), "schedule": first[2].state_dict()}
+    save(state, tmp_path / "state.safetensors")
+    train(*first, range(4, 6))  # what is saved is a copy
+    loaded = load(tmp_path / "state.safetensors")
+    second = start()
+    train(*second, [0])  # and replaces what was there
+    restart = start()
+    train(*restart, range(4))
+    for mine, other in zip(second[0], restart[0], strict=True):
+        mine.data[...] = other.data
+    second[1].load_state_dict(loaded["optimizer"])
+    second[2].load_state_dict(loaded["schedule"])
+    train(*second, range(4, 9))
+    for mine, other in zip(second[0], whole[0], strict=True):
+        np.testing.assert_array_equal(backend.numpy(mine), backend.numpy(other))
+    assert second[2].last_lr == whole[2].last_lr
+
+
+def test_a_state_holds_only_what_files_can_hold(backend):
+    parameters = make_parameters(backend)
+    optimizer = optim.Adam(parameters, lr=np.float32(0.5), amsgrad=True)
+    run(backend, parameters, optimizer, range(2))
+    state = optimizer.state_dict()
+    assert set(state["state"]) == {0, 1, 2, 3}
+    # At step 1, the second parameter had no gradient.
+    assert [state["state"][i]["step"] for i in range(4)] == [2, 1, 2, 2]
+    assert state["param_groups"] == [
+        {
+            "lr": 0.5,
+            "betas": (0.9, 0.999),
+            "eps": 1e-8,
+            "weight_decay": 0.0,
+            "amsgrad": True,
+            "params": [0, 1, 2, 3],
+        }
+    ]
+    json.dumps(state["param_groups"])
+    for entries in state["state"].values():
+        assert set(entries) == {"step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"}
+        assert type(entries["step"]) is int
+        assert is_array(entries["exp_avg"])
+
+
+def test_a_state_survives_json_like_keys_and_lists():
+    parameters = make_parameters()
+    optimizer = optim.Adam(parameters)
+    for parameter, grad in zip(parameters, gradients(0), strict=True):
+        parameter.grad = grad
+    optimizer.step()
+    state = optimizer.state_dict()
+    state["state"] = {str(key): value for key, value in state["state"].items()}
+    state["param_groups"][0]["betas"] = list(state["param_groups"][0]["betas"])
+    other = optim.Adam(parameters, lr=7.0)
+    other.load_state_dict(state)
+    assert other.param_groups[0]["betas"] == (0.9, 0.999)
+    assert other.param_groups[0]["lr"] == 1e-3
+    np.testing.assert_array_equal(
+        other.state[parameters[0]]["exp_avg"], optimizer.state[parameters[0]]["exp_avg"]
+    )
+
+
+def test_states_that_do_not_fit_change_nothing():
+    parameters = make_parameters()
+
+    def trained(kind, members, **options):
+        optimizer = kind(members, **options)
+        for parameter, grad in zip(members, gradients(0), strict=False):
+            parameter.grad = grad
+        optimizer.step()
+        return optimizer
+
+    optimizer = trained(optim.Adam, parameters, lr=0.5)
+    good = optimizer.state_dict()
+    reshaped, counted = copy.deepcopy(good), copy.deepcopy(good)
+    reshaped["state"][1]["exp_avg_sq"] = np.zeros((2, 2))
+    counted["state"][9] = {}
+    wrong_option = copy.deepcopy(good)
+    wrong_option["param_groups"][0]["lr"] = -1.0
+    cases = [
+        (trained(optim.SGD, parameters, momentum=0.9).state_dict(), "another kind of optimiser"),
+        (trained(optim.Adam, parameters[:2]).state_dict(), r"groups of \[2\].*this optimiser of"),
+        (reshaped, r"exp_avg_sq has shape \(2, 2\) for a parameter of shape \(4,\)"),
+        (counted, "parameter 9, and there are 4"),
+        (wrong_option, "lr is -1.0"),
+        ({"weights": 1}, "not the state of an optimiser"),
+    ]
+    for state, said in cases:
+        with pytest.raises(ValueError, match=said):
+            optimizer.load_state_dict(state)
+        assert optimizer.param_groups[0]["lr"] == 0.5
+        np.testing.assert_equal(optimizer.state_dict()["state"], good["state"])
+
+
+# ---------------------------------------------------------------------------- refusals
+
+
+ONE = Parameter(np.ones(3, dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "said"),
+    [
+        (lambda: optim.SGD([]), ValueError, "SGD: there are no parameters"),
+        (lambda: optim.Adam(iter(())), ValueError, "Adam: there are no parameters"),
+        (lambda: optim.SGD(ONE), TypeError, "single Parameter"),
+        (lambda: optim.SGD([np.ones(3)]), TypeError, "parameter 0 is a ndarray"),
+        (lambda: optim.SGD([("w", ONE)]), TypeError, "tuple.*model.parameters()"),
+        (lambda: optim.SGD([ONE, ONE * 2]), ValueError, "parameter 1 was computed by an op"),
+        (lambda: optim.SGD([ONE, ONE]), ValueError, "parameter 1.*there already"),
+        (
+            lambda: optim.SGD([{"params": [ONE]}, {"params": [ONE]}]),
+            ValueError,
+            "there already",
+        ),
+        (lambda: optim.SGD([{"lr": 0.1}]), TypeError, "'params'"),
+        (
+            lambda: optim.SGD([{"params": [ONE], "momentun": 0.1}]),
+            ValueError,
+            "'momentun': did you mean 'momentum'",
+        ),
+        (lambda: optim.SGD([ONE], lr=-0.1), ValueError, "SGD: lr is -0.1"),
+        (lambda: optim.SGD([ONE], lr=math.nan), ValueError, "lr is nan"),
+        (lambda: optim.SGD([{"params": [ONE], "lr": -2}]), ValueError, "lr is -2"),
+        (lambda: optim.SGD([ONE], momentum=-0.1), ValueError, "momentum is -0.1"),
+        (lambda: optim.SGD([ONE], weight_decay=-0.1), ValueError, "weight_decay is -0.1"),
+        (lambda: optim.SGD([ONE], nesterov=True), ValueError, "nesterov needs momentum"),
+        (
+            lambda: optim.SGD([ONE], momentum=0.9, dampening=0.1, nesterov=True),
+            ValueError,
+            "dampening=0.1",
+        ),
+        (lambda: optim.Adam([ONE], betas=(0.9, 1.0)), ValueError, "Adam: betas are"),
+        (lambda: optim.AdamW([ONE], betas=(-0.1, 0.9)), ValueError, "AdamW: betas are"),
+        (lambda: optim.Adam([ONE], betas=0.9), ValueError, "betas are 0.9"),
+        (lambda: optim.Adam([ONE], eps=-1e-8), ValueError, "eps is -1e-08"),
+        (lambda: optim.RMSprop([ONE], alpha=1.5), ValueError, "alpha is 1.5"),
+        (lambda: optim.RMSprop([ONE], momentum=-1), ValueError, "RMSprop: momentum is -1"),
+        (lambda: optim.StepLR(optim.SGD([ONE]), 0), ValueError, "step_size is 0"),
+        (lambda: optim.StepLR(optim.SGD([ONE]), 2.5), TypeError, "step_size is 2.5"),
+        (lambda: optim.PolynomialLR(optim.SGD([ONE]), 0), ValueError, "total_iters is 0"),
+        (lambda: optim.CosineAnnealingLR(optim.SGD([ONE]), -3), ValueError, "T_max is -3"),
+        (lambda: optim.StepLR([ONE], 2), TypeError, "list is not an optimiser"),
+        (lambda: optim.OneCycleLR(None, 0.1, 5), TypeError, "NoneType is not an optimiser"),
+        (
+            lambda: optim.StepLR(optim.SGD([ONE]), 2, last_epoch=3),
+            ValueError,
+            "no 'initial_lr'",
+        ),
+        (lambda: optim.OneCycleLR(optim.SGD([ONE]), 0.1), ValueError, "total_steps, or epochs"),
+        (lambda: optim.OneCycleLR(optim.SGD([ONE]), 0.1, 0), ValueError, "total_steps is 0"),
+        (lambda: optim.OneCycleLR(optim.SGD([ONE]), 0.1, 9, pct_start=2), ValueError, "pct_start"),
+        (
+            lambda: optim.OneCycleLR(optim.SGD([ONE]), 0.1, 9, anneal_strategy="sine"),
+            ValueError,
+            "'sine'",
+        ),
+        (
+            lambda: optim.OneCycleLR(optim.SGD([ONE]), [0.1, 0.2], 9),
+            ValueError,
+            "max_lr has 2 values for 1 groups",
+        ),
+    ],
+)
+def test_refusals(make, error, said):
+    with pytest.raises(error, match=said):
+        make()
+
+
+# ---------------------------------------------------------------------------- schedules
+
+
+def two_groups(kind=optim.SGD, **options):
+    a, b = make_parameters(shapes=[(2,), (3,)])
+    return kind([{"params": [a]}, {"params": [b], "lr": 0.05}], lr=0.2, **options)
+
+
+def sequence(schedule, steps):
+    found = []
+    for _ in range(steps):
+        assert schedule.last_lr == schedule.get_last_lr()
+        assert schedule.last_lr == [g["lr"] for g in schedule.optimizer.param_groups]
+        found.append(schedule.last_lr)
+        schedule.step()
+    return np.array(found)
+
+
+@pytest.mark.parametrize(
+    ("make", "factors"),
+    [
+        (lambda o: optim.StepLR(o, 2, gamma=0.5), [1, 1, 0.5, 0.5, 0.25, 0.25, 0.125]),
+        (lambda o: optim.MultiStepLR(o, [4, 1, 4], gamma=0.5), [1, 0.5, 0.5, 0.5, 0.125, 0.125]),
+        (lambda o: optim.PolynomialLR(o, 4, power=1.0), [1, 0.75, 0.5, 0.25, 0, 0, 0]),
+        (lambda o: optim.PolynomialLR(o, 4, power=2.0), [1, 9 / 16, 0.25, 1 / 16, 0, 0]),
+        (
+            lambda o: optim.CosineAnnealingLR(o, 4),
+            [1, 0.5 + 8**-0.5, 0.5, 0.5 - 8**-0.5, 0, 0.5 - 8**-0.5, 0.5, 0.5 + 8**-0.5, 1],
+        ),
+    ],
+)
+def test_schedules_follow_their_formula(make, factors):
+    found = sequence(make(two_groups()), len(factors))
+    np.testing.assert_allclose(found, np.outer(factors, [0.2, 0.05]), rtol=1e-12, atol=1e-15)
+
+
+def test_cosine_ends_at_its_minimum():
+    found = sequence(optim.CosineAnnealingLR(two_groups(), 3, eta_min=0.01), 4)
+    np.testing.assert_allclose(found[:, 0], [0.2, 0.1525, 0.0575, 0.01], rtol=1e-12)
+
+
+SCHEDULES = {
+    "StepLR": st.fixed_dictionaries({"step_size": st.integers(1, 5), "gamma": st.floats(0.1, 1.2)}),
+    "MultiStepLR": st.fixed_dictionaries(
+        {
+            "milestones": st.lists(st.integers(1, 15), max_size=4),
+            "gamma": st.floats(0.1, 1.2),
+        }
+    ),
+    "PolynomialLR": st.fixed_dictionaries(
+        {"total_iters": st.integers(1, 25), "power": st.floats(0.3, 3)}
+    ),
+    "CosineAnnealingLR": st.fixed_dictionaries(
+        {"T_max": st.integers(1, 25), "eta_min": st.sampled_from([0.0, 0.01])}
+    ),
+    "OneCycleLR": st.fixed_dictionaries(
+        {
+            "max_lr": st.sampled_from([0.3, [0.3, 0.1]]),
+            "total_steps": st.integers(16, 40),
+            "pct_start": st.sampled_from([0.2, 0.3, 0.45]),
+            "anneal_strategy": st.sampled_from(["cos", "linear"]),
+            "cycle_momentum": st.booleans(),
+            "base_momentum": st.sampled_from([0.8, [0.7, 0.85]]),
+            "max_momentum": st.sampled_from([0.9, [0.95, 0.99]]),
+            "div_factor": st.floats(2, 30),
+            "final_div_factor": st.floats(2, 1e4),
+            "three_phase": st.booleans(),
+        }
+    ),
+}
+
+
+def momenta(optimizer):
+    return [g["betas"][0] if "betas" in g else g["momentum"] for g in optimizer.param_groups]
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("kind", ["SGD", "AdamW"])
+def test_schedules_are_those_of_torch(name, kind):
+    torch = pytest.importorskip("torch")
+
+    @given(options=SCHEDULES[name])
+    def check(options):
+        extra = {"momentum": 0.9} if kind == "SGD" else {}
+        mine = two_groups(getattr(optim, kind), **extra)
+        p, q = (torch.nn.Parameter(torch.zeros(2)) for _ in range(2))
+        theirs = getattr(torch.optim, kind)(
+            [{"params": [p]}, {"params": [q], "lr": 0.05}], lr=0.2, **extra
+        )
+        schedule = getattr(optim, name)(mine, **options)
+        reference = getattr(torch.optim.lr_scheduler, name)(theirs, **options)
+        for _ in range(15):
+            np.testing.assert_allclose(
+                schedule.last_lr, reference.get_last_lr(), rtol=1e-9, atol=1e-15
+            )
+            np.testing.assert_allclose(momenta(mine), momenta(theirs), rtol=1e-9)
+            theirs.step()
+            schedule.step()
+            reference.step()
+
+    check()
+
+
+@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam, optim.RMSprop])
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_resumed_schedule_goes_on_as_before(name, kind):
+    @given(options=SCHEDULES[name], stop=st.integers(0, 12))
+    def check(options, stop):
+        make = getattr(optim, name)
+        whole = make(two_groups(kind), **options)
+        expected = sequence(whole, 15)
+        first = make(two_groups(kind), **options)
+        sequence(first, stop)
+        state = json.loads(json.dumps(first.state_dict()))
+        # The options come from the state, so others may be given here.
+        others = {
+            "StepLR": {"step_size": 9},
+            "MultiStepLR": {"milestones": [2]},
+            "OneCycleLR": {"max_lr": 5.0, "total_steps": 2},
+        }
+        second = make(two_groups(kind), **others.get(name, {}) or options)
+        second.load_state_dict(state)
+        if name == "OneCycleLR" and options["cycle_momentum"]:
+            assert momenta(second.optimizer) == momenta(first.optimizer)
+        np.testing.assert_array_equal(sequence(second, 15 - stop), expected[stop:])
+        if name == "OneCycleLR" and options["cycle_momentum"]:
+            assert momenta(second.optimizer) == momenta(whole.optimizer)
+
+    check()
+
+
+def test_a_schedule_made_over_a_resumed_optimiser_starts_from_its_first_rate():
+    optimizer = two_groups()
+    schedule = optim.StepLR(optimizer, 1, gamma=0.5)
+    schedule.step()
+    resumed = two_groups()
+    resumed.load_state_dict(optimizer.state_dict())
+    assert [g["lr"] for g in resumed.param_groups] == [0.1, 0.025]
+    again = optim.StepLR(resumed, 1, gamma=0.5, last_epoch=schedule.last_epoch)
+    assert again.last_lr == [0.05, 0.0125]
+    assert again.base_lrs == [0.2, 0.05]
+
+
+def test_one_cycle_by_hand_and_its_end():
+    optimizer = two_groups(optim.Adam)
+    schedule = optim.OneCycleLR(
+        optimizer,
+        max_lr=[1.0, 0.1],
+        epochs=3,
+        steps_per_epoch=3,
+        pct_start=1 / 3,
+        anneal_strategy="linear",
+        div_factor=4.0,
+        final_div_factor=10.0,
+    )
+    assert momenta(optimizer) == [0.95, 0.95]
+    found = sequence(schedule, 9)
+    rise = [0.25, 0.625, 1.0]
+    fall = [1.0 + (0.025 - 1.0) * i / 6 for i in range(1, 7)]
+    np.testing.assert_allclose(found, np.outer(rise + fall, [1.0, 0.1]), rtol=1e-12)
+    assert schedule.last_epoch == 9  # the step after the last iteration changes nothing
+    np.testing.assert_allclose(schedule.last_lr, [0.025, 0.0025], rtol=1e-12)
+    np.testing.assert_allclose(momenta(optimizer), [0.95, 0.95])
+    assert optimizer.param_groups[0]["betas"][1] == 0.999
+    with pytest.raises(ValueError, match="step 10 of 9: the cycle is over"):
+        schedule.step()
+
+
+def test_one_cycle_whose_rise_is_a_single_step():
+    schedule = optim.OneCycleLR(two_groups(), 0.4, total_steps=10, pct_start=0.1)
+    found = sequence(schedule, 10)[:, 0]
+    assert np.isfinite(found).all()
+    assert found[0] == 0.4
+    assert (np.diff(found) < 0).all()
+
+
+def test_states_of_other_schedules_are_refused():
+    step = optim.StepLR(two_groups(), 2)
+    with pytest.raises(
+        ValueError, match=r"another kind of schedule: only one of the two has .*T_max"
+    ):
+        step.load_state_dict(optim.CosineAnnealingLR(two_groups(), 3).state_dict())
+    one_group = optim.StepLR(optim.SGD(make_parameters()), 2)
+    with pytest.raises(ValueError, match="1 groups and the optimiser 2"):
+        step.load_state_dict(one_group.state_dict())
+    assert "step_size=2" in repr(step)
+
+
+# ---------------------------------------------------------------------------- clipping
+
+
+def with_gradients(backend, grads, dtype=np.float64):
+    members = []
+    for grad in grads:
+        parameter = Parameter(backend.asarray(np.zeros(np.shape(grad), dtype=dtype)))
+        parameter.grad = backend.asarray(np.array(grad, dtype=dtype))
+        members.append(parameter)
+    return members
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.0, 0.5, math.inf])
+@pytest.mark.parametrize("max_norm", [0.0, 0.3, 1e6])
+def test_clipping(backend, p, max_norm):
+    random = np.random.default_rng(8)
+    grads = [random.standard_normal(shape) for shape in SHAPES]
+    everything = np.concatenate([np.ravel(g) for g in grads])
+    norm = np.abs(everything).max() if p == math.inf else (np.abs(everything) ** p).sum() ** (1 / p)
+    members = with_gradients(backend, grads)
+    arrays = [m.grad for m in members]
+    total = optim.clip_grad_norm_([*members, Parameter([1.0])], max_norm, norm_type=p)
+    assert type(total) is float
+    assert total == pytest.approx(norm, rel=1e-12)
+    scale = min(1.0, max_norm / (norm + 1e-6))
+    for member, array, grad in zip(members, arrays, grads, strict=True):
+        assert member.grad is array
+        np.testing.assert_allclose(backend.numpy(array), grad * scale, rtol=1e-12)
+
+
+@pytest.mark.torch
+@given(max_norm=st.floats(0, 10), p=st.sampled_from([1.0, 2.0, 2.5, math.inf]))
+def test_clipping_is_that_of_torch(max_norm, p):
+    torch = pytest.importorskip("torch")
+    grads = [g for g in gradients(0) if g is not None]
+    mine = [Tensor(np.zeros_like(g)) for g in grads]
+    theirs = [torch.nn.Parameter(torch.zeros(g.shape, dtype=torch.float64)) for g in grads]
+    for a, b, g in zip(mine, theirs, grads, strict=True):
+        a.grad, b.grad = g.copy(), torch.tensor(g.copy())
+    total = optim.clip_grad_norm_(iter(mine), max_norm, norm_type=p)
+    reference = torch.nn.utils.clip_grad_norm_(theirs, max_norm, norm_type=p)
+    assert total == pytest.approx(float(reference), rel=1e-12)
+    for a, b in zip(mine, theirs, strict=True):
+        np.testing.assert_allclose(a.grad, b.grad, rtol=1e-10, atol=1e-15)
+
+
+@pytest.mark.parametrize(("bad", "kind"), [(math.nan, math.isnan), (math.inf, math.isinf)])
+def test_gradients_that_are_not_finite_are_left_alone(backend, bad, kind):
+    members = with_gradients(backend, [[3.0, bad], [4.0]], np.float32)
+    assert kind(optim.clip_grad_norm_(members, 1.0))
+    np.testing.assert_array_equal(backend.numpy(members[0].grad), np.float32([3.0, bad]))
+    np.testing.assert_array_equal(backend.numpy(members[1].grad), np.float32([4.0]))
+    with pytest.raises(ValueError, match=f"norm of the gradients is {bad}"):
+        optim.clip_grad_norm_(members, 1.0, error_if_nonfinite=True)
+
+
+def test_clipping_waits_once_and_keeps_float32():
+    members = [Parameter(strict.xp.ones((n,), dtype="float32")) for n in (3, 4, 5)]
+    for member in members:
+        member.grad = member.data * 2
+    with strict.counting() as seen:
+        optim.clip_grad_norm_(members, np.float64(1.0))
+    assert seen.synchronisations == 1
+    assert {m.grad.dtype for m in members} == {np.dtype(np.float32)}
+
+
+def test_clipping_nothing_and_refusals():
+    assert optim.clip_grad_norm_([], 1.0) == 0.0
+    assert optim.clip_grad_norm_([Parameter([1.0])], 1.0) == 0.0
+    single = Parameter([3.0, 4.0])
+    single.grad = np.array([3.0, 4.0], dtype=np.float32)
+    assert optim.clip_grad_norm_(single, 10.0) == 5.0
+    with pytest.raises(ValueError, match="max_norm is -1"):
+        optim.clip_grad_norm_(single, -1)
+    with pytest.raises(ValueError, match="norm_type is 0"):
+        optim.clip_grad_norm_(single, 1.0, norm_type=0)
+
+
+def test_training_reaches_the_least_squares_solution(backend):
+    random = np.random.default_rng(5)
+    a, b = random.standard_normal((20, 3)), random.standard_normal((20, 1))
+    best = np.linalg.lstsq(a, b, rcond=None)[0]
+    for name, options in EVERYTHING.items():
+        w = tensor(np.zeros((3, 1)), device=backend.device, requires_grad=True)
+        plain = {k: v for k, v in options.items() if k != "weight_decay"} | {"lr": 0.05}
+        optimizer = getattr(optim, name)([w], **plain, weight_decay=0.0)
+        schedule = optim.CosineAnnealingLR(optimizer, 150)
+        for _ in range(150):
+            optimizer.zero_grad()
+            residual = backend.tensor(a) @ w - backend.tensor(b)
+            (residual * residual).mean().backward()
+            optimizer.step()
+            schedule.step()
+        np.testing.assert_allclose(backend.numpy(w), best, atol=0.02, err_msg=name)

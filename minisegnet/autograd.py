@@ -6,6 +6,7 @@ with tensors and leaves a node on the tape each time; :meth:`Tensor.backward` wa
 
 from __future__ import annotations
 
+import builtins
 import functools
 import inspect
 import typing
@@ -75,12 +76,13 @@ def op(rule: Callable[P, tuple[Any, Callable[[Array], tuple[Any, ...]]]]) -> Cal
                 kwargs[name] = _unwrap(given)
         try:
             library_of(*(x.data if isinstance(x, Tensor) else x for x in inputs))
-            value, backward = rule(*values, **kwargs)  # type: ignore[arg-type]
+            value, backward = rule(*values, **kwargs)
         except (ValueError, TypeError, IndexError) as error:
             raise _named(error, rule.__name__.strip("_"), inputs) from error
         extras = value[1:] if isinstance(value, tuple) else ()
         out = Tensor(value[0] if isinstance(value, tuple) else value)
-        if is_recording() and any(isinstance(x, Tensor) and x.requires_grad for x in inputs):
+        wanted = any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
+        if wanted and is_recording() and out.dtype.kind == "f":
             out._node = _record(rule.__name__.strip("_"), backward, inputs)
             out.requires_grad = True
         return (out, *(Tensor(extra) for extra in extras)) if extras else out
@@ -145,7 +147,7 @@ class Tensor(Leaf):
         library. Gradients are first-order: they are numbers, not tensors to be differentiated.
     """
 
-    __slots__ = ("__weakref__", "_node", "data", "grad", "requires_grad")
+    __slots__ = ("__weakref__", "_node", "data", "requires_grad")
     __array_ufunc__ = None  # array * tensor asks the tensor, instead of looping over it
 
     def __init__(self, data: Array, requires_grad: bool = False) -> None:
@@ -154,7 +156,7 @@ class Tensor(Leaf):
         if not is_array(data):
             data = np.asarray(data) if isinstance(data, np.generic) else tensor(data).data
         self.data: Array = data
-        self.grad: Array | None = None
+        self.grad = None
         self._node: Node | None = None
         self.requires_grad = requires_grad
         if requires_grad and data.dtype.kind != "f":
@@ -231,8 +233,10 @@ class Tensor(Leaf):
             )
         start = self._node or self
         for leaf, share in propagate(start, self._seed(grad), retain_graph):
-            # A copy, because one array can be the gradient of several leaves.
-            leaf.grad = share.copy() if leaf.grad is None else leaf.grad + share  # type: ignore[attr-defined]
+            # A copy, because one array can be the gradient of several leaves; an array, because
+            # NumPy makes plain numbers of arrays without dimensions.
+            total = share if leaf.grad is None else leaf.grad + share
+            leaf.grad = library_of(share).module.array(total)
 
     def _seed(self, grad: Any) -> Array:
         library = library_of(self.data)
@@ -318,8 +322,8 @@ class Tensor(Leaf):
             )
         return bool(self.data)
 
-    def __float__(self) -> float:
-        return float(self.item())  # type: ignore[arg-type]
+    def __float__(self) -> builtins.float:
+        return builtins.float(self.item())
 
     def __int__(self) -> int:
         return int(self.item())

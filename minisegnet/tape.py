@@ -19,7 +19,8 @@ from minisegnet.backend import Array
 class Leaf:
     """Where gradients come to rest: the base of a tensor."""
 
-    __slots__ = ()
+    __slots__ = ("grad",)
+    grad: Array | None
 
 
 class _Mode(threading.local):

@@ -143,6 +143,13 @@ def test_gradients_add_where_a_tensor_is_used_twice():
     np.testing.assert_array_equal(x.grad, [3 * 4 + 2 * 2, 3 * 9 - 2 * 3])
 
 
+def test_a_gradient_without_dimensions_is_an_array():
+    x, y = tensor(2.0, requires_grad=True), tensor([1.0, 4.0], requires_grad=True)
+    (x * y).sum().backward()
+    assert isinstance(x.grad, np.ndarray)
+    assert (x.grad.shape, x.grad.item()) == ((), 5.0)
+
+
 def test_gradients_of_two_backward_calls_add_up_and_are_not_shared():
     a, b = tensor([1.0, 2.0], requires_grad=True), tensor([5.0, 7.0], requires_grad=True)
     (a + b).sum().backward()
@@ -369,6 +376,10 @@ def test_what_cannot_be_a_tensor_is_refused():
         tensor([1, 2], requires_grad=True)
     with pytest.raises(ValueError, match="unknown device 'tpu'"):
         tensor([1.0], device="tpu")
+
+
+def test_an_integer_result_has_no_gradient():
+    assert not tensor([1.5], requires_grad=True).to("int64").requires_grad
 
 
 def test_moving_to_another_device_carries_the_gradient_back(backend):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from pathlib import Path
 
@@ -334,9 +335,17 @@ def test_the_cache_spares_the_disk_up_to_its_bound(tmp_path: Path) -> None:
 
 
 def test_a_mask_repaired_on_disk_is_looked_at_again(tmp_path: Path) -> None:
-    write_pairs(tmp_path / "images", tmp_path / "masks", ["a"])
-    assert data.Folder(tmp_path).num_classes == 3
     mask = np.zeros((6, 9), np.uint8)
-    mask[2, 3:] = 1
-    save(tmp_path / "masks" / "a.png", mask)
-    assert data.Folder(tmp_path).num_classes == 2
+    save(tmp_path / "images" / "a.png", mask)
+    for seconds, largest in ((1000, 2), (2000, 1)):  # the file keeps its length
+        mask[2, :3] = 0, 1, largest
+        save(tmp_path / "masks" / "a.bmp", mask)
+        os.utime(tmp_path / "masks" / "a.bmp", (seconds, seconds))
+        assert data.Folder(tmp_path).num_classes == largest + 1
+
+
+def test_val_alone_is_left_whole(tmp_path: Path) -> None:
+    write_pairs(tmp_path / "val" / "images", tmp_path / "val" / "masks", ["a", "b", "c"])
+    assert data.Folder(tmp_path, "val").names == ["a", "b", "c"]
+    with pytest.raises(ValueError, match=r"no split 'train' \(it has: val\)"):
+        data.Folder(tmp_path, "train")

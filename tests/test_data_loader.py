@@ -100,9 +100,12 @@ def test_augmentation_depends_on_the_item_not_on_the_batch() -> None:
     alone = [images[0] for images, _ in data.DataLoader(shapes, 1, seed=4, transform=noise)]
     ((together, _),) = data.DataLoader(shapes, 6, seed=4, transform=noise)
     np.testing.assert_array_equal(np.stack(alone), together)
-    # Different items get different noise.
-    clean = np.stack([shapes[index][0] for index in range(6)])
-    assert not np.array_equal((together - clean)[0], (together - clean)[1])
+
+
+def test_every_item_and_every_epoch_has_chance_of_its_own() -> None:
+    loader = data.DataLoader(Numbers(5), seed=4, transform=lambda i, m, rng: (i * 0 + rng.random(),
+    m)) drawn = [float(images[0, 0, 0, 0]) for _ in range(3) for images, _ in loader] assert
+    len(set(drawn)) == 15
 
 
 def test_an_epoch_broken_off_does_not_count() -> None:

@@ -218,6 +218,12 @@ def test_a_lossy_mask_saved_again_as_png_is_refused(tmp_path: Path) -> None:
     refused(folder_of(tmp_path, Image.open(tmp_path / "x.jpg")), r"m0\.png holds .*blended")
 
 
+def test_grey_levels_side_by_side_are_refused_even_in_areas(tmp_path: Path) -> None:
+    levels = np.kron(np.array([[0, 1, 2], [253, 254, 255]], np.uint8), np.ones((5, 4), np.uint8))
+    refused(folder_of(tmp_path, levels), r"m0\.png holds 6 different values")
+    assert data.Folder(tmp_path, values=[0, 1, 2, 253, 254, 255]).num_classes == 6
+
+
 def test_photographs_as_masks_are_refused(tmp_path: Path) -> None:
     noise = RNG.integers(0, 256, (60, 70, 3), dtype=np.uint8)
     refused(folder_of(tmp_path / "colour", noise), r"m0\.png has \d+ different colours")

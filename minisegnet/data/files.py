@@ -78,7 +78,8 @@ def opened(path: PathLike) -> Iterator[Image]:
     except ImageError:
         raise
     except Image.UnidentifiedImageError:
-        start = file.read_bytes()[:12]
+        with file.open("rb") as stream:
+            start = stream.read(12)
         raise ImageError(
             f"{file} is not an image that Pillow can read (it begins with {start!r}): "
             "export it as PNG, or remove it"
@@ -87,8 +88,9 @@ def opened(path: PathLike) -> Iterator[Image]:
         raise ImageError(_too_large(file, str(error))) from None
     # Decoders of broken files raise whatever they trip over: all of it means the same here.
     except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ImageError(
-            f"{file} cannot be decoded ({type(error).__name__}: {error}): the file is damaged, "
+            f"{file} cannot be decoded ({reason}): the file is damaged, "
             "cut short or unreadable; copy or export it again, or remove it"
         ) from error
 

@@ -264,7 +264,7 @@ def _select(
                 "or choose another split"
             )
     # A folder that comes with a validation part is left as it is.
-    cut = split in ("train", "val") and names is None and not ("train" in parts and "val" in parts)
+    cut = split in ("train", "val") and names is None and "val" not in parts
     if cut:
         train, val = split_names([pair.name for pair in pool], val_fraction, seed)
         names = val if split == "val" else train

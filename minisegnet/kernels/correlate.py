@@ -85,7 +85,7 @@ def correlate(
     >>> correlate(x, np.array([[[[1, 0], [2, -1]]]]))[0, 0]
     array([[4, 6]])
     """
-    size = tuple(
+    rows, columns = (
         output_size(
             x.shape[2 + a],
             w.shape[2 + a],
@@ -97,7 +97,9 @@ def correlate(
         for a in (0, 1)
     )
     starts = (padding[0][0], padding[1][0])
-    return _correlate_to(x, w, size, starts, stride, input_dilation, kernel_dilation, groups)
+    return _correlate_to(
+        x, w, (rows, columns), starts, stride, input_dilation, kernel_dilation, groups
+    )
 
 
 def input_gradient(
@@ -115,10 +117,10 @@ def input_gradient(
     It is a correlation again: the kernel flipped, its input and output channels exchanged, the
     roles of stride and input dilation exchanged, padded by ``d*(k-1) - p`` in front.
     """
-    starts = tuple(kernel_dilation[a] * (w.shape[2 + a] - 1) - padding[a][0] for a in (0, 1))
+    top, left = (kernel_dilation[a] * (w.shape[2 + a] - 1) - padding[a][0] for a in (0, 1))
     mirrored = exchange_channels(w, groups)[:, :, ::-1, ::-1]
     return _correlate_to(
-        grad, mirrored, input_size, starts, input_dilation, stride, kernel_dilation, groups
+        grad, mirrored, input_size, (top, left), input_dilation, stride, kernel_dilation, groups
     )
 
 
@@ -169,7 +171,7 @@ class _Axis(NamedTuple):
     """Along one axis: outputs that meet the same taps, as a correlation without input dilation."""
 
     out: slice
-    count: int
+    length: int
     taps: slice
     tap_count: int
     stride: int
@@ -184,7 +186,7 @@ class _Phase(NamedTuple):
     @property
     def is_empty(self) -> bool:
         axes = (self.rows, self.columns)
-        return any(axis.tap_count == 0 or axis.count == 0 for axis in axes)
+        return any(axis.tap_count == 0 or axis.length == 0 for axis in axes)
 
 
 def _axis_phases(size: int, k: int, start: int, s: int, u: int, d: int) -> Iterator[_Axis]:
@@ -198,7 +200,7 @@ def _axis_phases(size: int, k: int, start: int, s: int, u: int, d: int) -> Itera
         tap = next((t for t in range(min(step, k)) if (offset + t * d) % u == 0), k)
         yield _Axis(
             out=slice(first, size, period),
-            count=len(range(first, size, period)),
+            length=len(range(first, size, period)),
             taps=slice(tap, k, step),
             tap_count=len(range(tap, k, step)),
             stride=s * period // u,
@@ -227,7 +229,7 @@ def _correlate_to(
     xp = array_module(x, w)
     shape = (x.shape[0], *size, w.shape[0])
     phases = list(_phases(size, w.shape[2:], starts, stride, u, d))
-    covered = sum(phase.rows.count * phase.columns.count for phase in phases)
+    covered = sum(phase.rows.length * phase.columns.length for phase in phases)
     make = xp.empty if covered == size[0] * size[1] else xp.zeros
     out = make(shape, dtype=np.result_type(x.dtype, w.dtype))
     maps = x.transpose(0, 2, 3, 1)
@@ -285,8 +287,8 @@ def _windows(xp: Any, maps: Array, phase: _Phase, groups: int) -> Array:
         shape=(
             groups,
             n,
-            rows.count,
-            columns.count,
+            rows.length,
+            columns.length,
             rows.tap_count,
             columns.tap_count,
             c // groups,
@@ -306,7 +308,7 @@ def _windows(xp: Any, maps: Array, phase: _Phase, groups: int) -> Array:
 def _framed(xp: Any, maps: Array, phase: _Phase) -> Array:
     """Exactly the rows and columns that the windows touch, zeros where there is no input."""
     spans = [
-        (-axis.start, (axis.count - 1) * axis.stride + (axis.tap_count - 1) * axis.dilation + 1)
+        (-axis.start, (axis.length - 1) * axis.stride + (axis.tap_count - 1) * axis.dilation + 1)
         for axis in phase
     ]
     inside = [

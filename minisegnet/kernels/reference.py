@@ -16,6 +16,7 @@ import numpy as np
 
 from minisegnet.kernels.reference_pooling import (
     adaptive_avg_pool2d,
+    adaptive_cells,
     adaptive_max_pool2d,
     avg_pool2d,
     bed_of_nails,
@@ -25,11 +26,14 @@ from minisegnet.kernels.reference_pooling import (
     max_unpool2d,
     pixel_shuffle,
     pooled_size,
+    sources,
     unfold,
+    window_cells,
 )
 
 __all__ = [
     "adaptive_avg_pool2d",
+    "adaptive_cells",
     "adaptive_max_pool2d",
     "avg_pool2d",
     "bed_of_nails",
@@ -50,7 +54,9 @@ __all__ = [
     "pad_or_crop",
     "pixel_shuffle",
     "pooled_size",
+    "sources",
     "unfold",
+    "window_cells",
 ]
 
 Pair = tuple[int, int]

@@ -328,8 +328,10 @@ def interpolate(
     )
     y = np.zeros((*x.shape[:2], *size), x.dtype if mode == "nearest" else _float_dtype(x))
     for r, c in product(range(size[0]), range(size[1])):
-        for (row, down), (column, across) in product(rows[r], columns[c]):
-            y[:, :, r, c] += down * across * x[:, :, row, column]
+        y[:, :, r, c] = sum(
+            down * across * x[:, :, row, column]
+            for (row, down), (column, across) in product(rows[r], columns[c])
+        )
     return y
 
 

@@ -51,6 +51,11 @@ class Table:
         return bool((self.weight == 1).all())
 
     @functools.cached_property
+    def idle(self) -> np.ndarray:
+        """The outputs that no cell has a part in: they are zero."""
+        return np.flatnonzero((self.weight == 0).all(axis=0))
+
+    @functools.cached_property
     def is_full(self) -> bool:
         """Whether every output sums all cells in order: then the weights are a plain matrix."""
         terms = np.arange(self.size)[:, None]
@@ -77,7 +82,7 @@ def _table(size: int, rows: Sequence[Sequence[tuple[int, float]]]) -> Table:
 
     Terms of weight 0 are left out, and an output with fewer terms than others repeats its last one
     at half the weight (w = w/2 + w/2, exactly): filling up with weights of 0 would turn an infinite
-    value that takes no part into NaN. An output without any term gets one of weight 0.
+    value that takes no part into NaN. An output without any term is listed as idle.
     """
     kept = [[term for term in row if term[1] != 0] or [(0, 0.0)] for row in rows]
     length = max(map(len, kept), default=1)
@@ -165,8 +170,10 @@ def sums(size: int, outputs: int) -> Table:
 
 
 @functools.lru_cache(maxsize=256)
-def _on_device(table: Table, device: str, dtype: np.dtype) -> tuple[Array, Array]:
-    return to_device(table.index, device), to_device(table.weight.astype(dtype), device)
+def _on_device(table: Table, device: str, dtype: np.dtype) -> tuple[Array, Array, Array]:
+    arrays = (table.index, table.weight.astype(dtype), table.idle)
+    index, weight, idle = (to_device(array, device) for array in arrays)
+    return index, weight, idle
 
 
 def resample(x: Array, rows: Table, columns: Table) -> Array:
@@ -220,7 +227,7 @@ def _along_columns(x: Array, table: Table, out: Array) -> None:
 def _apply(x: Array, table: Table, out: Array) -> None:
     """The table along the middle axis of ``x``, written into ``out``; both are C-contiguous."""
     xp = array_module(x)
-    index, weight = _on_device(table, device_of(x), x.dtype)
+    index, weight, idle = _on_device(table, device_of(x), x.dtype)
     run = x.shape[2]
     if table.is_full:
         out[...] = xp.matmul(weight.T, x)
@@ -238,6 +245,8 @@ def _apply(x: Array, table: Table, out: Array) -> None:
                 target += part
             else:
                 target[...] = part
+    if len(table.idle):
+        out[:, idle] = 0  # a weight of 0 does not make 0 of an infinite value
 
 
 def _blocks(xp: Any, lines: int, outputs: int, run: int) -> Iterator[tuple[slice, slice]]:

@@ -135,13 +135,13 @@ class Windows:
                 number = i * self.kernel[1] + j
                 yield Tap(number, i, j, (..., rows_out, columns_out), (..., rows_in, columns_in))
 
-    def seeing_nothing(self) -> str | None:
-        """Which axis has a window all of whose taps are on padding, if one has."""
-        for axis, name in enumerate(("row", "column")):
+    def seeing_nothing(self) -> int | None:
+        """The axis along which some window has all its taps on padding, if there is one."""
+        for axis in (0, 1):
             tap = self.first_taps(axis)
             cell = self.starts(axis) + tap * self.dilation[axis]
             if ((tap >= self.kernel[axis]) | (cell >= self.size[axis])).any():
-                return name
+                return axis
         return None
 
 

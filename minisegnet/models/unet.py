@@ -143,7 +143,9 @@ class UNet(SegmentationModel):
         return side if side > 0 else None
 
 
-def _two_convolutions(before: int, after: int, padding: str, norm: bool) -> nn.Sequential:
+def _two_convolutions(
+    before: int, after: int, padding: Literal["same", "valid"], norm: bool
+) -> nn.Sequential:
     layers: list[nn.Module] = []
     for channels in (before, after):
         layers.append(nn.Conv2d(channels, after, 3, padding=padding, bias=not norm))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from minisegnet.arithmetic import Rule
 from minisegnet.autograd import Tensor, op
 from minisegnet.backend import Array, array_module
 from minisegnet.checks import Pair, pair, require_ndim
@@ -28,7 +29,7 @@ def _correlate(
     input_dilation: Pair,
     kernel_dilation: Pair,
     groups: int,
-):
+) -> Rule:
     """Slide the kernel over the map; the gradients of both are correlations again."""
     geometry = (stride, padding, input_dilation, kernel_dilation, groups)
     out = kernels.correlate(x, w, *geometry)
@@ -210,15 +211,15 @@ def conv_transpose2d(
     zeros_between = stride
     # 2. Pad by dilation*(k-1) - padding on every side (a negative amount crops), and by
     #    output_padding more at the bottom and right.
-    around = [dilation[a] * (kernel[a] - 1) - padding[a] for a in (0, 1)]
-    frame = tuple((around[a], around[a] + output_padding[a]) for a in (0, 1))
+    rows, columns = (dilation[a] * (kernel[a] - 1) - padding[a] for a in (0, 1))
+    frame = (rows, rows + output_padding[0]), (columns, columns + output_padding[1])
     # 3. Flip the kernel up-down and left-right, and correlate with stride 1.
     flipped = flip(_exchange_channels(weight, groups=groups), dims=(2, 3))
     return _correlate(input, flipped, bias, (1, 1), frame, zeros_between, dilation, groups)
 
 
 @op
-def _exchange_channels(w: Array, groups: int):
+def _exchange_channels(w: Array, groups: int) -> Rule:
     """From (C_in, C_out/groups, kH, kW) to the (C_out, C_in/groups, kH, kW) of a convolution."""
     return kernels.exchange_channels(w, groups), lambda grad: (
         kernels.exchange_channels(grad, groups),
@@ -226,7 +227,7 @@ def _exchange_channels(w: Array, groups: int):
 
 
 @op
-def flip(input: Array, dims: int | Sequence[int]):
+def flip(input: Array, dims: int | Sequence[int]) -> Rule:
     """The input with the order of its cells reversed along ``dims``.
 
     Parameters
@@ -254,7 +255,7 @@ def flip(input: Array, dims: int | Sequence[int]):
 
 
 @op
-def _insert_zeros(input: Array, stride: Pair):
+def _insert_zeros(input: Array, stride: Pair) -> Rule:
     n, c, h, w = input.shape
     rows, columns = stride
     xp = array_module(input)

@@ -7,6 +7,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+from minisegnet.arithmetic import Rule
 from minisegnet.autograd import Tensor, op
 from minisegnet.backend import Array, array_module
 from minisegnet.checks import did_you_mean
@@ -15,7 +16,7 @@ MODES = ("constant", "reflect", "replicate")
 
 
 @op
-def _pad_axis(x: Array, axis: int, before: int, after: int, mode: str, value: float):
+def _pad_axis(x: Array, axis: int, before: int, after: int, mode: str, value: float) -> Rule:
     """Along one axis: the cells that stay, and where each new cell takes its value from."""
     xp = array_module(x)
     n = x.shape[axis]

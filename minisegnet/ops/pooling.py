@@ -122,10 +122,11 @@ def _windows(
                 f"{kernel}, so that windows could lie on padding alone: use at most {kernel // 2}"
             )
     require_fit(name, windows)
-    if any(windows.padding) and (nothing := windows.seeing_nothing()) is not None:
+    if any(windows.padding) and (blind := windows.seeing_nothing()) is not None:
         raise ValueError(
-            f"{name}: a window's taps along a {nothing} are {windows.dilation} apart and all fall "
-            f"on padding, for a map of {windows.size}: use a smaller dilation or no padding"
+            f"{name}: with dilation {windows.dilation[blind]}, a window's taps step over all "
+            f"{windows.size[blind]} {AXES[blind]} and fall on padding alone: use a smaller dilation, "
+            "no padding, or a larger input"
         )
     return windows
 
@@ -178,17 +179,17 @@ def avg_pool2d(
     windows = _windows("avg_pool2d", input, kernel_size, stride, padding, 1, ceil_mode)
     if divisor_override is not None and not divisor_override:
         raise ValueError("avg_pool2d: divisor_override is 0: leave it out to take the mean")
-    divisor = divisor_override or _cells_counted(array_module(input), windows, count_include_pad)
+    total = sum_over_windows(as_float(input), windows)
+    divisor = divisor_override or _cells_counted(total, windows, count_include_pad)
+    total /= divisor
 
     def backward(grad):
         return (spread_over_windows(grad / divisor, windows),)
 
-    total = sum_over_windows(as_float(input), windows)
-    total /= divisor
     return total, backward
 
 
-def _cells_counted(xp: Any, windows: Windows, with_padding: bool) -> Any:
+def _cells_counted(x: Array, windows: Windows, with_padding: bool) -> Any:
     """How many cells each window averages over."""
 
     def lengths(axis: int, xp: Any) -> Array:
@@ -197,26 +198,27 @@ def _cells_counted(xp: Any, windows: Windows, with_padding: bool) -> Any:
         stops = xp.minimum(starts + windows.kernel[axis], windows.size[axis] + padding)
         return stops - xp.maximum(starts, -padding)
 
-    return _areas(xp, lengths)
+    return _areas(x, lengths)
 
 
-def _cells_in_bins(xp: Any, size: Pair, bins: Pair) -> Any:
+def _cells_in_bins(x: Array, bins: Pair) -> Any:
     """How many cells each bin of an adaptive pooling has."""
 
     def lengths(axis: int, xp: Any) -> Array:
-        first, behind = bin_edges(size[axis], bins[axis], xp)
+        first, behind = bin_edges(x.shape[2 + axis], bins[axis], xp)
         return behind - first
 
-    return _areas(xp, lengths)
+    return _areas(x, lengths)
 
 
-def _areas(xp: Any, lengths: Callable[[int, Any], Array]) -> Any:
+def _areas(x: Array, lengths: Callable[[int, Any], Array]) -> Any:
     """Length down times length across: one number, or a map where they differ."""
     # Looked at on the host, so that a GPU need not wait to tell.
     down, across = lengths(0, np), lengths(1, np)
     if (down == down[0]).all() and (across == across[0]).all():
         return int(down[0]) * int(across[0])
-    return lengths(0, xp)[:, None] * lengths(1, xp)
+    xp = array_module(x)
+    return (lengths(0, xp)[:, None] * lengths(1, xp)).astype(x.dtype)
 
 
 @op
@@ -248,14 +250,15 @@ def adaptive_avg_pool2d(input: Array, output_size: int | Sequence[int | None]) -
     [[[[3.0, 3.0]]]]
     """
     size = _adaptive_size("adaptive_avg_pool2d", input, output_size)
-    rows, columns = (sums(input.shape[2 + a], size[a]) for a in (0, 1))
-    divisor = _cells_in_bins(array_module(input), input.shape[2:], size)
+    values = as_float(input)
+    rows, columns = (sums(values.shape[2 + a], size[a]) for a in (0, 1))
+    total = resample(values, rows, columns)
+    divisor = _cells_in_bins(values, size)
+    total /= divisor
 
     def backward(grad):
         return (resample(grad / divisor, rows.transposed, columns.transposed),)
 
-    total = resample(as_float(input), rows, columns)
-    total /= divisor
     return total, backward
 
 
@@ -293,9 +296,10 @@ def adaptive_max_pool2d(
     """
     size = _adaptive_size("adaptive_max_pool2d", input, output_size)
     values, indices = max_over_bins(input, size)
+    whole = input.shape[2:]
 
     def backward(grad):
-        return (places.add(grad, indices, input.shape[2:]),)
+        return (places.add(grad, indices, whole),)
 
     return ((values, indices) if return_indices else values), backward
 

@@ -49,7 +49,14 @@ def require_ndim(x: Any, ndim: int | tuple[int, ...], layout: str, name: str, op
     ------
     ValueError
         If the number of dimensions is not (one of) ``ndim``.
+    TypeError
+        If ``x`` is a list, say, instead of a tensor or an array.
     """
+    if not hasattr(x, "shape"):
+        raise TypeError(
+            f"{op}: {name} is a {type(x).__name__}, not a tensor: make one with "
+            "minisegnet.tensor(...)"
+        )
     allowed = (ndim,) if isinstance(ndim, int) else ndim
     if len(x.shape) not in allowed:
         hint = ""

@@ -27,6 +27,9 @@ from minisegnet.kernels.rows import column_sums
 from minisegnet.ops.objective import REDUCTIONS, cross_entropy_rule
 from minisegnet.ops.targets import check_target_shape, check_unit, class_targets
 
+#: Regions smaller than this many pixels are empty; the square of it is still a float32.
+_NOTHING = 1e-15
+
 
 @op
 def cross_entropy(
@@ -248,7 +251,7 @@ def dice(
 
     A class that is absent from the whole batch has the overlap :math:`s / (\sum p + s)`: 1 when it
     is not predicted anywhere, less when it is. With ``smooth=0`` that overlap is 0 without a
-    gradient (and 1 where nothing is predicted either).
+    gradient (and 1 where less than 1e-15 of a pixel is predicted).
 
     Parameters
     ----------
@@ -288,7 +291,7 @@ def dice(
     region = _regions("dice", logits, target, ignore_index, squared)
     size = region.predicted + region.true + smooth
     # Nothing predicted and nothing true is a perfect overlap, also without smoothing.
-    empty = size == 0
+    empty = size < _NOTHING
     overlap = F.where(empty, 1.0, (2 * region.both + smooth) / F.where(empty, 1.0, size))
     return 1 - overlap.mean()
 

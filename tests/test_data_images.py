@@ -163,8 +163,10 @@ def test_a_damaged_tiff_writes_nothing_to_standard_error(
     assert capfd.readouterr().err == "heard"
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(9000, 9000), (12000, 10000), (30000, 30000), (2**30,
-1)]) def test_a_header_that_promises_too_much(tmp_path: Path, rows: int, columns: int) -> None:
+@pytest.mark.parametrize(
+    ("rows", "columns"), [(9000, 9000), (12000, 10000), (30000, 30000), (2**30, 1)]
+)
+def test_a_header_that_promises_too_much(tmp_path: Path, rows: int, columns: int) -> None:
     png_header(tmp_path / "huge.png", rows, columns)
     assert "too large" in refused(tmp_path / "huge.png", "limit is 67108864")
 

@@ -103,9 +103,11 @@ def test_augmentation_depends_on_the_item_not_on_the_batch() -> None:
 
 
 def test_every_item_and_every_epoch_has_chance_of_its_own() -> None:
-    loader = data.DataLoader(Numbers(5), seed=4, transform=lambda i, m, rng: (i * 0 + rng.random(),
-    m)) drawn = [float(images[0, 0, 0, 0]) for _ in range(3) for images, _ in loader] assert
-    len(set(drawn)) == 15
+    loader = data.DataLoader(
+        Numbers(5), seed=4, transform=lambda image, mask, rng: (image * 0 + rng.random(), mask)
+    )
+    drawn = [float(images[0, 0, 0, 0]) for _ in range(3) for images, _ in loader]
+    assert len(set(drawn)) == 15
 
 
 def test_an_epoch_broken_off_does_not_count() -> None:

@@ -55,6 +55,11 @@ WRONG = {
         ValueError,
         ["conv2d", "(3, 5, 6)", "x[None]"],
     ),
+    "conv2d list": (
+        lambda: F.conv2d([[1.0, 2.0]], t(1, 1, 1, 1)),
+        TypeError,
+        ["conv2d", "input is a list", "minisegnet.tensor"],
+    ),
     "conv2d weight": (
         lambda: F.conv2d(t(1, 3, 5, 6), t(4, 3, 3)),
         ValueError,

@@ -83,9 +83,10 @@ def test_gradients_return_in_the_dtype_they_left(backend):
 
 
 def test_cat_keeps_maps_channels_last(backend):
-    a, b = (channels_last(np.arange(24.0).reshape(1, 2, 3, 4) + i) for i in range(2))
-    y = F.cat([backend.tensor(a), backend.tensor(b)], 1)
+    a, b = (backend.tensor(np.arange(24.0).reshape(1, 3, 4, 2) + i) for i in range(2))
+    y = F.cat([a.permute(0, 3, 1, 2), b.permute(0, 3, 1, 2)], 1)
     assert y.data.transpose(0, 2, 3, 1).flags.c_contiguous
+    assert backend.numpy(y)[0, :, 1, 2].tolist() == [12, 13, 13, 14]
 
 
 @given(st.data())

@@ -23,7 +23,9 @@ def test_linear(backend, outer, features, outputs, with_bias, seed):
     rng = np.random.default_rng(seed)
     x, weight = rng.normal(size=(*outer, features)), rng.normal(size=(outputs, features))
     bias = rng.normal(size=outputs) if with_bias else None
-    inputs = [None if v is None else backend.tensor(v, requires_grad=True) for v in (x, weight, bias)]
+    inputs = [
+        None if v is None else backend.tensor(v, requires_grad=True) for v in (x, weight, bias)
+    ]
     y = backend.numpy(F.linear(*inputs))
     assert y.shape == (*outer, outputs)
     for index in np.ndindex(*y.shape):

@@ -161,7 +161,7 @@ def test_batch_norm_of_large_maps_in_float32(backend, shape, offset):
 
 
 def test_batch_norm_keeps_the_memory_order(backend):
-    x = backend.tensor(channels_last(np.arange(24.0).reshape(2, 3, 1, 4)))
+    x = backend.tensor(np.arange(24.0).reshape(2, 1, 4, 3)).permute(0, 3, 1, 2)
     y = F.batch_norm(x, None, None, training=True)
     assert y.data.transpose(0, 2, 3, 1).flags.c_contiguous
 
@@ -214,9 +214,7 @@ def test_layer_norm(backend, data, eps):
     whole = data.draw(st.lists(st.integers(2, 4), min_size=1, max_size=2))
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     x = rng.normal(-1.0, 2.0, (*outer, *whole))
-    weight, bias = (
-        rng.normal(size=whole) if data.draw(st.booleans()) else None for _ in range(2)
-    )
+    weight, bias = (rng.normal(size=whole) if data.draw(st.booleans()) else None for _ in range(2))
     wanted, _ = normalised(x, lambda index: index[: len(outer)], eps)
     wanted = wanted * (1 if weight is None else weight) + (0 if bias is None else bias)
     inputs = [on(backend, v, requires_grad=True) for v in (x, weight, bias)]
@@ -331,9 +329,7 @@ def test_batch_norm_as_torch(batch, training):
 
     x, weight, bias, running = batch
     ours = [None if v is None else tensor(v, requires_grad=True) for v in (x, weight, bias)]
-    theirs = [
-        None if v is None else torch.tensor(v, requires_grad=True) for v in (x, weight, bias)
-    ]
+    theirs = [None if v is None else torch.tensor(v, requires_grad=True) for v in (x, weight, bias)]
     mean, variance = (tensor(v) for v in running)
     t_mean, t_variance = (torch.tensor(v) for v in running)
     y = F.batch_norm(ours[0], mean, variance, *ours[1:], training, 0.3, 1e-3)

@@ -288,6 +288,23 @@ def test_float32_stays_float32_and_the_memory_order_stays(backend):
         assert F.unfold(x, 2).dtype == np.float32
 
 
+def test_no_average_becomes_float64_on_the_way(monkeypatch):
+    """Windows and bins of different sizes divide by a map of counts, which must not promote."""
+    seen = []
+    for name in ("spread_over_windows", "resample"):
+        kernel = getattr(F, name)
+
+        def spy(x, *tables, kernel=kernel):
+            seen.append(x.dtype)
+            return kernel(x, *tables)
+
+        monkeypatch.setattr(F, name, spy)
+    x = Tensor(np.ones((1, 2, 5, 7), dtype=np.float32), requires_grad=True)
+    F.avg_pool2d(x, 3, 2, 1, count_include_pad=False).sum().backward()
+    F.adaptive_avg_pool2d(x, (2, 3)).sum().backward()
+    assert seen == [np.float32] * 3
+
+
 def test_averages_of_integers_are_float32(backend):
     x = backend.tensor(np.array([[[[1, 2], [3, 5]]]]))
     for y in (F.avg_pool2d(x, 2), F.adaptive_avg_pool2d(x, 1)):

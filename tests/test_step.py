@@ -19,7 +19,9 @@ def make_step(device: str, loss: str, optimiser: str, up: str = "transpose"):
     rng = np.random.default_rng(1)
     model = UNet(3, 4, base=2, depth=2, up=up).to(device)
     options = {"momentum": 0.9} if optimiser in ("SGD", "RMSprop") else {}
-    updates = getattr(ms.optim, optimiser)(model.parameters(), lr=0.01, weight_decay=1e-3, **options)
+    updates = getattr(ms.optim, optimiser)(
+        model.parameters(), lr=0.01, weight_decay=1e-3, **options
+    )
     images = ms.tensor(rng.random((2, 3, 8, 12), dtype=np.float32), device=device)
     masks = ms.tensor(rng.integers(0, 4, (2, 8, 12)), device=device)
 

@@ -108,6 +108,19 @@ def test_nearest_rounds_like_pytorch():
     assert column.tolist() == [5] * 42 + [7] * 40
 
 
+def test_a_factor_that_keeps_or_doubles_the_size_counts_as_pytorch_counts_it():
+    """1.1 leaves 5 cells 5, which PyTorch copies; 2.1 makes 10 of 5, each of them twice."""
+    x = np.array([[[[1.0, 2, 4, 7, 11]]]])
+    for mode in ("nearest", "bilinear"):
+        same = F.interpolate(x, scale_factor=(1, 1.1), mode=mode).numpy()
+        np.testing.assert_array_equal(same, x)
+    double = F.interpolate(x, scale_factor=(1, 2.1)).numpy()
+    np.testing.assert_array_equal(double, np.repeat(x, 2, axis=3))
+    # The factor itself counts where the size changes otherwise: floor(o / 2.3).
+    other = F.interpolate(x, scale_factor=(1, 2.3)).numpy().ravel()
+    assert other.tolist() == [1, 1, 1, 2, 2, 4, 4, 7, 7, 7, 11]
+
+
 @pytest.mark.parametrize("mode", ["nearest", "bilinear"])
 def test_an_infinite_value_spoils_only_what_it_takes_part_in(backend, mode):
     values = np.arange(1.0, 7).reshape(1, 1, 1, 6)

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import math
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from minisegnet.train import Epoch, Progress
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "epoch"), counted(12, "picture")
+    ('1 epoch', '12 pictures')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 class Display:
@@ -72,11 +84,14 @@ class Display:
     def _new_bar(self, steps: int) -> Any:
         from tqdm import tqdm  # imported here because only a terminal needs it
 
+        # Told the size by tqdm's own way, a terminal that does not know it would show no bar.
+        columns, rows = shutil.get_terminal_size((100, 24))
         return tqdm(
             total=self.epochs * steps,
             initial=self._done_before * steps,
             file=sys.stdout,
             leave=False,
-            dynamic_ncols=True,
+            ncols=columns - 1,
+            nrows=rows,
             unit="step",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -21,6 +22,15 @@ FAILED = 1
 INTERRUPTED = 130
 
 _NO_FAULT_OF_USAGE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM)
+
+# What the library calls by the name of its argument, a reader of the command line types.
+_AS_TYPED = {
+    "num_classes": "--classes",
+    "ignore_index": "--ignore-index",
+    "batch_size": "--batch-size",
+    "val_fraction": "--val-fraction",
+}
+_API_NAME = re.compile(rf"\b({'|'.join(_AS_TYPED)})\b=?")
 
 _debug = False
 
@@ -138,7 +148,7 @@ def _describe(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "out of memory: take a smaller --batch-size, --crop, --size or --base"
     if isinstance(error, (ValueError, Diverged)):
-        return str(error)
+        return _API_NAME.sub(lambda name: _AS_TYPED[name[1]], str(error))
     if isinstance(error, OSError):
         if error.filename is None or type(error).__str__ is not OSError.__str__:
             return str(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,17 +11,20 @@ import numpy.typing as npt
 
 from minisegnet import plot
 from minisegnet.data import default_palette
-from minisegnet.train import Run, Trainer
+from minisegnet.data.images import unpack_colours
+from minisegnet.train import Epoch, Run
 
+CURVES = "curves.png"
+PREDICTIONS = "predictions.png"
 PICTURES_SHOWN = 6
 
 
-def draw_curves(run: Run, trainer: Trainer, path: Path) -> None:
+def draw_curves(history: Sequence[Epoch], path: Path) -> None:
     """Write the history as curves."""
-    plot.curves([asdict(row) for row in trainer.history], path)
+    plot.curves([asdict(row) for row in history], path)
 
 
-def draw_predictions(run: Run, trainer: Trainer, path: Path) -> None:
+def draw_predictions(run: Run, path: Path) -> None:
     """Write the first validation pictures, their truth, what the best weights say, and the errors."""
     dataset = run.data("val")
     model = run.best_model(run.options["device"])
@@ -39,7 +43,7 @@ def draw_predictions(run: Run, trainer: Trainer, path: Path) -> None:
 
 def colours(run: Run) -> npt.NDArray[np.uint8]:
     """The masks' own colours if they have some, else colours that every reader can tell apart."""
-    own = np.array(run.found["palette"], dtype=np.uint8).reshape(-1, 3)
+    own = unpack_colours([int(colour.lstrip("#"), 16) for colour in run.found["palette"]])
     if np.array_equal(own, default_palette(len(own))):
         return plot.palette(len(own))
     return own

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from minisegnet import plot
 from minisegnet.checkpoint import atomic_write
+from minisegnet.cli.display import counted
 from minisegnet.cli.errors import Command
 from minisegnet.cli.pictures import colours
 from minisegnet.cli.training import checked
@@ -52,7 +53,7 @@ def evaluate(folder: str, data: str | None, as_json: bool, device: str) -> None:
         click.echo(json.dumps(_as_json(run, scores), indent=2))
         return
     where = data or f"the validation part of {run.options['data']}"
-    click.echo(f"{run.folder} on {scores.images} pictures of {where}")
+    click.echo(f"{run.folder} on {counted(scores.images, 'picture')} of {where}")
     click.echo(scores.matrix.table())
 
 
@@ -116,8 +117,8 @@ def predict(folder: str, images: tuple[str, ...], out: str, device: str) -> None
         _write_png(plot.overlay(image, mask, palette=colours(run)), overlay_path)
         click.echo(f"{path} -> {mask_path}, {overlay_path.name}")
     if bad:
-        others = len(paths) - len(bad)
-        written = f" ({others} others are written to {out})" if others else ""
+        rest = len(paths) - len(bad)
+        written = f" (of {len(paths)} pictures, {rest} are in {out})" if rest else ""
         raise ValueError("; ".join(bad) + written)
 
 

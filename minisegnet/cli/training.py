@@ -10,13 +10,13 @@ from typing import Any
 
 import click
 
-from minisegnet.cli.display import Display
+from minisegnet.cli.display import Display, counted
 from minisegnet.cli.errors import INTERRUPTED, Command
-from minisegnet.cli.pictures import draw_curves, draw_predictions
+from minisegnet.cli.pictures import CURVES, PREDICTIONS, draw_curves, draw_predictions
 from minisegnet.train import Diverged, Run, Trainer
 from minisegnet.train.options import OPTIONS, Option, check_option, read_toml
 from minisegnet.train.run import CONFIG, described_default
-from minisegnet.train.saving import BEST, HISTORY, LAST
+from minisegnet.train.saving import BEST, HISTORY, LAST, saved_history
 
 QUIET_HELP = "Print only the result."
 
@@ -109,8 +109,10 @@ def _train(run: Run, trainer: Trainer, quiet: bool) -> int:
     except KeyboardInterrupt:
         return _interrupted(run, trainer)
     except Diverged as error:
+        lr = run.options["lr"]
         raise Diverged(
-            f"{error}: --lr was {run.options['lr']:g}; what was saved is in {run.folder}"
+            f"{str(error).split('. ')[0]}: train again with a lower learning rate, say --lr "
+            f"{lr / 10:g} instead of {lr:g}; what was saved before is in {run.folder}"
         ) from error
     click.echo(_summary(run, trainer))
     return 0
@@ -118,31 +120,32 @@ def _train(run: Run, trainer: Trainer, quiet: bool) -> int:
 
 def _interrupted(run: Run, trainer: Trainer) -> int:
     """Say what is saved; the files of the last complete epoch are there already."""
-    saved = Run.open(run.folder).trainer()
+    history = saved_history(run.folder)
     click.echo(
-        f"interrupted: {saved.epoch} of {run.options['epochs']} epochs are saved in {run.folder}. "
+        f"interrupted: {len(history)} of {run.options['epochs']} epochs are saved in {run.folder}. "
         f"To go on: minisegnet resume {_quoted(run.folder)}"
     )
+    if history:
+        draw_curves(history, run.folder / CURVES)
     return INTERRUPTED
 
 
 def _heading(run: Run, trainer: Trainer) -> str:
     weights = sum(parameter.size for parameter in trainer.model.parameters())
-    train, val = len(run.data("train")), len(run.data("val"))
+    train, val = counted(len(run.data("train")), "picture"), len(run.data("val"))
     return (
         f"{run.options['model']} of {weights:,} weights on {run.options['device']}; "
-        f"{run.options['data']}: {train} pictures to learn from, {val} to score on; "
+        f"{run.options['data']}: {train} to learn from, {val} to score on; "
         f"writing to {run.folder}"
     )
 
 
 def _draw(run: Run, trainer: Trainer, only_missing: bool = False) -> None:
-    """``curves.png`` and ``predictions.png``."""
-    if not trainer.epoch:
-        return
-    for name, draw in (("curves.png", draw_curves), ("predictions.png", draw_predictions)):
-        if not (only_missing and (run.folder / name).exists()):
-            draw(run, trainer, run.folder / name)
+    """The pictures of a run; once it is finished, those that an interruption left out."""
+    if not (only_missing and (run.folder / CURVES).exists()):
+        draw_curves(trainer.history, run.folder / CURVES)
+    if not (only_missing and (run.folder / PREDICTIONS).exists()):
+        draw_predictions(run, run.folder / PREDICTIONS)
 
 
 def _summary(run: Run, trainer: Trainer) -> str:
@@ -153,12 +156,12 @@ def _summary(run: Run, trainer: Trainer) -> str:
         (HISTORY, "losses and scores by epoch"),
         (BEST, f"the weights of epoch {best.epoch}, the best"),
         (LAST, "everything to go on from"),
-        ("curves.png", "the history as curves"),
-        ("predictions.png", "pictures, truth, predictions, errors"),
+        (CURVES, "the history as curves"),
+        (PREDICTIONS, "pictures, truth, predictions, errors"),
     )
     lines = [
-        f"{trainer.epoch} epochs in {seconds:.0f} s. On {len(run.data('val'))} masks it has not "
-        f"seen: mean IoU {_score(best.mean_iou)}, pixel accuracy {_score(best.pixel_accuracy)} "
+        f"{counted(trainer.epoch, 'epoch')} in {seconds:.0f} s. On "
+        f"{counted(len(run.data('val')), 'mask')} it has not seen: mean IoU {_score(best.mean_iou)}, pixel accuracy {_score(best.pixel_accuracy)} "
         f"(epoch {best.epoch})",
         f"{run.folder} holds",
         *(f"  {name:18} {what}" for name, what in files),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -26,7 +27,7 @@ from minisegnet.explain.ledger import Cell, Factor, Ledger, Origin, Term
 from minisegnet.explain.matrix import matrix_view
 from minisegnet.explain.numbers import exact
 from minisegnet.explain.panels import Mark, Panel, Step
-from minisegnet.explain.walkthrough import Walkthrough, bias_factor
+from minisegnet.explain.walkthrough import Views, Walkthrough, bias_factor
 from minisegnet.kernels import reference
 from minisegnet.ops import conv
 
@@ -88,19 +89,13 @@ def conv2d(
         view="sliding window",
         stage=(geometry.slid_over, geometry.slid),
     )
-    views = {
-        "sliding window": sliding,
-        "matrix": matrix_view(op, given, stride, around, dilation, groups, result),
-    }
-    return Walkthrough(
-        op,
-        sliding.facts,
-        sliding.steps,
-        sliding.result,
-        sliding.account,
-        views=views,
-        stage=sliding.stage,
+    views = Views(
+        {
+            "sliding window": lambda: sliding,
+            "matrix": lambda: matrix_view(op, given, stride, around, dilation, groups, result),
+        }
     )
+    return replace(sliding, view="", views=views)
 
 
 def _frame(padding: Any, kernel: tuple[int, ...], dilation: Pair) -> Padding:
@@ -175,7 +170,9 @@ class _Geometry:
         sentence = (
             f"Put zeros around the map: {top} above, {bottom} below, {left} left and {right} right."
         )
-        return Step("Pad", sentence, (Panel("padded input", padded, marks={Mark.PADDING: ~inside}),))
+        return Step(
+            "Pad", sentence, (Panel("padded input", padded, marks={Mark.PADDING: ~inside}),)
+        )
 
     # ------------------------------------------------------------------ the account of one cell
 

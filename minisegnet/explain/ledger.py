@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -111,6 +111,8 @@ class Ledger:
         The left side of the equation, where that is not a plain sum of products.
     note : str
         A sentence on how to read it.
+    places : mapping of str to tuple of int
+        Where the cell itself stands in other arrays of the steps.
 
     Examples
     --------
@@ -129,13 +131,15 @@ class Ledger:
     note: str = ""
 
     @classmethod
-    def of_sum(cls, name: str, terms: Iterator[Term], expression: str = "", note: str = "") -> Ledger:
+    def of_sum(
+        cls, name: str, terms: Iterator[Term], expression: str = "", note: str = ""
+    ) -> Ledger:
         """The ledger whose total is the sum of the terms, added from the first to the last."""
         terms_ = tuple(terms)
         total: Number = 0
         for term in terms_:
             total = total + term.value
-        return cls(name, terms_, total, expression, note)
+        return cls(name, terms_, total, expression, note, places or {})
 
     def __str__(self) -> str:
         """``1*1 + 2*0 + ... = 7``: all the terms, in the order in which they are added."""
@@ -191,7 +195,8 @@ class Ledger:
             "  " + "  ".join(row[i].ljust(widths[i]) for i in columns).rstrip()
             for row in (header, *rows)
         ]
-        return "\n".join([f"{self.name} = {show(self.total)}", *lines])
+        elsewhere = "".join(f", {array}{list(index)}" for array, index in self.places.items())
+        return "\n".join([f"{self.name}{elsewhere} = {show(self.total)}", *lines])
 
     def rows(self) -> list[list[str]]:
         """The cells of :meth:`table`, the header first."""

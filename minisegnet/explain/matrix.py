@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from minisegnet.explain.ledger import Cell, Factor, Ledger, Origin, Term
 from minisegnet.explain.numbers import exact
 from minisegnet.explain.panels import Mark, Panel, Step
 from minisegnet.explain.walkthrough import Walkthrough, bias_factor
+
+if TYPE_CHECKING:
+    from minisegnet.explain.transposed import Recipe
 
 #: Matrices of more entries are not built.
 MOST_ENTRIES = 4_000_000
@@ -58,9 +61,9 @@ class ConvolutionMatrix:
             column = columns * stride[1] + j * dilation[1] - around[1][0]
             r, c = ((p >= 0) & (p < n) for p, n in zip((row, column), size, strict=True))
             block = weight_at[o, :, :, channel]
-            block[
-                rows[r][:, None], columns[c][None, :], row[r][:, None], column[c][None, :]
-            ] = number
+            block[rows[r][:, None], columns[c][None, :], row[r][:, None], column[c][None, :]] = (
+                number
+            )
         self.weight_at = weight_at.reshape(outputs * len(rows) * len(columns), -1)
         weights = np.append(w.ravel(), w.dtype.type(0))
         self.values = weights[self.weight_at]
@@ -129,7 +132,8 @@ def matrix_account(
 
     def account(cell: Cell) -> Ledger:
         place = given.layout.name("result", cell.n, cell.channel, cell.row, cell.col)
-        return Ledger.of_sum(place, terms(cell))
+        row = int(np.ravel_multi_index((cell.channel, cell.row, cell.col), result.shape[1:]))
+        return Ledger.of_sum(place, terms(cell), places={f"{name} times the column": (row, cell.n)})
 
     return account
 
@@ -195,3 +199,75 @@ def matrix_view(
         view="matrix",
         stage=("C", "input as a column"),
     )
+
+
+def transposed_matrix_view(recipe: Recipe) -> Walkthrough:
+    """A transposed convolution as the convolution's matrix, transposed."""
+    given, op = recipe.given, "conv_transpose2d"
+    refuse_if_large(op, given.x, np.empty((1, recipe.outputs, *recipe.size)))
+    around = tuple((p, p) for p in recipe.padding)
+    # The convolution with this very weight: it takes (out, H_out, W_out) to (in, H, W).
+    C = ConvolutionMatrix(
+        given.w,
+        recipe.size,
+        given.x.shape[2:],
+        recipe.stride,
+        around,  # type: ignore[arg-type]
+        recipe.dilation,
+        recipe.groups,
+    )
+    y = C.values.T @ as_columns(given.x)
+    shift = 0 if given.bias is None else given.bias[:, None, None]
+    maps = y.T.reshape(len(given.x), recipe.outputs, *recipe.size) + shift
+    steps = (
+        Step("Start", "The map, and the kernel.", given.panels),
+        *_transposition_steps(given, C, y, maps),
+        _not_inverted(given, C, y),
+        Step(
+            "Fold",
+            "The column of the result, read back into a map.",
+            (Panel("result", given.layout.array(maps), "result"),),
+        ),
+    )
+    transposed = (C.values.T, C.weight_at.T)
+    return Walkthrough(
+        op,
+        recipe.facts(),
+        steps,
+        given.layout.array(maps),
+        matrix_account(given, *transposed, maps, "C transposed"),
+        view="matrix",
+        stage=("C transposed", "input as a column"),
+    )
+
+
+def _transposition_steps(
+    given: Operands, C: ConvolutionMatrix, y: np.ndarray, maps: np.ndarray
+) -> tuple[Step, ...]:
+    large, small = (cell_labels(a, given.layout.is_matrix) for a in (maps, given.x))
+    empty = {Mark.EMPTY: C.weight_at < 0}
+    forward = Panel("C", C.values, "kernel", empty, row_labels=small, column_labels=large)
+    panels = matrix_panels(given, C.values.T, C.weight_at.T, maps, "C transposed")
+    column = Panel("C transposed times the column", y, "result", row_labels=large)
+    return (
+        Step(
+            "Write the convolution as a matrix",
+            f"The convolution with this kernel takes {C.values.shape[1]} cells, the size of the "
+            f"result, to {C.values.shape[0]}, the size of the input: a row for each window.",
+            (forward,),
+        ),
+        Step("Transpose it", "Rows become columns: the same weights lead back.", panels),
+        Step("Multiply", "The transposed matrix times the input as a column.", (column,)),
+    )
+
+
+def _not_inverted(given: Operands, C: ConvolutionMatrix, y: np.ndarray) -> Step:
+    back, labels = C.values @ y, cell_labels(given.x, given.layout.is_matrix)
+    panels = (
+        Panel("input as a column", as_columns(given.x), row_labels=labels),
+        Panel("C times the result", back, "note", row_labels=labels),
+    )
+    sentence = "The convolution of this has the size of the input again"
+    if not np.array_equal(back, as_columns(given.x)):
+        sentence += ", but other values: the transpose restores the size and undoes nothing"
+    return Step("Transposed, not inverted", f"{sentence}.", panels)

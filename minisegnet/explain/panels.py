@@ -26,7 +26,8 @@ class Mark(StrEnum):
     PADDING = "padding"
     EXTRA = "output padding"
     GAP = "gap of the dilation"
-    EMPTY = "no connection"
+    EMPTY = "not connected"
+    OUTSIDE = "outside the stamp"
     CROPPED = "cut off"
     UNCOVERED = "uncovered by output padding"
     CHOSEN = "chosen"
@@ -34,6 +35,7 @@ class Mark(StrEnum):
     FALSE_ALARM = "false positive"
     MISS = "false negative"
     VOID = "void, not counted"
+    TO_COME = "to come"
 
 
 #: How a mark is written where there are only letters; the others keep their number.
@@ -43,6 +45,8 @@ SYMBOLS = {
     Mark.EXTRA: "o",
     Mark.GAP: "·",
     Mark.EMPTY: "·",
+    Mark.OUTSIDE: "·",
+    Mark.TO_COME: " ",
 }
 
 
@@ -53,6 +57,10 @@ class Frame(NamedTuple):
     left: int
     bottom: int
     right: int
+
+
+#: Marks of cells that hold no number.
+BLANK = frozenset({Mark.GAP, Mark.EMPTY, Mark.OUTSIDE, Mark.TO_COME})
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,9 +134,7 @@ class Panel:
         lengths = self.values.shape[:-2]
         for lead in product(*map(range, lengths)):
             where = ", ".join(
-                f"{what} {i}"
-                for what, i, n in zip(self.lead, lead, lengths, strict=False)
-                if n > 1
+                f"{what} {i}" for what, i, n in zip(self.lead, lead, lengths, strict=False) if n > 1
             )
             yield Plane(
                 self.name,

@@ -55,9 +55,7 @@ def legend(marks: Iterable[Mark]) -> str:
     return "   ".join(f"{SYMBOLS[mark]} {mark}" for mark in Mark if mark in there & set(SYMBOLS))
 
 
-def _step(
-    step: Step, number: int, lit: Lit, width: int, paint: _Paint, used: set[Mark]
-) -> str:
+def _step(step: Step, number: int, lit: Lit, width: int, paint: _Paint, used: set[Mark]) -> str:
     lines = [paint.bold(f"{number}. {step.title}")]
     lines += _wrapped([step.sentence], width, indent="   ")
     blocks = []
@@ -101,11 +99,15 @@ class _Block:
 
     def __init__(self, plane: Plane, lit: Lit, paint: _Paint) -> None:
         self.plane, self.paint = plane, paint
-        self.lit = {index[-2:] for index in lit.get(plane.name, ()) if index[:-2] == plane.lead}
+        lit_here = {index[-2:] for index in lit.get(plane.name, ()) if index[:-2] == plane.lead}
+        # Brackets around every cell of a kernel would say nothing.
+        self.lit = lit_here if len(lit_here) < plane.values.size else set()
         shape = plane.values.shape
         self.rows = visible(shape[0], _MOST_ROWS, [r for r, _ in self.lit])
         self.columns = visible(shape[1], _MOST_COLUMNS, [c for _, c in self.lit])
         self.texts = plane.texts()
+        self.in_brackets = Mark.CROPPED in plane.marks or bool(self.lit and not paint.colour)
+        self.blank = "" if self.in_brackets else " "
         body, width = self._body()
         title = f"{plane.title} ({plane.size})"
         self.width = max(width, len(title))
@@ -126,9 +128,11 @@ class _Block:
         size = max(len(word) for row in shown for word in row)
         names = self.plane.column_labels
         size = max([size, *(len(names[c]) for c in self.columns if names)])
-        margin = max((len(self.plane.row_labels[r]) for r in self.rows), default=0) if (
-            self.plane.row_labels
-        ) else 0
+        margin = (
+            max((len(self.plane.row_labels[r]) for r in self.rows), default=0)
+            if (self.plane.row_labels)
+            else 0
+        )
         lines: list[tuple[str, int]] = []
         if names:
             head = "".join(self._edge(c) + names[c].rjust(size) for c in self.columns)
@@ -159,9 +163,11 @@ class _Block:
     def _word(self, row: int, column: int) -> str:
         mark = self.plane.mark(row, column)
         word = SYMBOLS.get(mark, self.texts[row][column]) if mark else self.texts[row][column]
+        if (row, column) in self.lit and not self.paint.colour:
+            return f"[{word}]"
         if mark is Mark.CROPPED:
-            word = f"({word})"
-        return f"[{word}]" if (row, column) in self.lit and not self.paint.colour else word
+            return f"({word})"
+        return f" {word} " if self.in_brackets else word
 
     def _painted(self, word: str, row: int, column: int) -> str:
         mark = self.plane.mark(row, column)
@@ -176,7 +182,7 @@ class _Block:
         """What separates a column from the one before: a blank, or the frame's upright."""
         frame = self.plane.frame
         if not self._has_edge(column):
-            return " "
+            return self.blank
         inside = frame is not None and row is not None and frame.top <= row < frame.bottom
         return " | " if inside else "   "
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minisegnet.checks import did_you_mean
 from minisegnet.explain import animation, figure, text, web
 from minisegnet.explain.ledger import Cell, Factor, Index, Ledger, Origin, plain
-from minisegnet.explain.panels import Lit, Panel, Step
+from minisegnet.explain.panels import Lit, Mark, Panel, Step
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,11 +21,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """One moment of an animation: what is lit, what of the result is there, and what to say."""
+    """One frame of an animation: what stands there, what is lit, and what is said."""
 
+    panels: tuple[Panel, ...]
     lit: Lit
-    done: np.ndarray
-    sentence: str
+    ledger: Ledger | None = None
+    sentence: str = ""
+
+
+class Views(Mapping[str, "Walkthrough"]):
+    """Walkthroughs by name, each made when it is first looked at."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Walkthrough]]) -> None:
+        self._makers = dict(makers)
+        self._made: dict[str, Walkthrough] = {}
+
+    def __getitem__(self, name: str) -> Walkthrough:
+        if name not in self._makers:
+            raise KeyError(f"no view is named {name!r}: {did_you_mean(name, self._makers)}")
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+    def __repr__(self) -> str:
+        return f"<views: {', '.join(self)}>"
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +73,7 @@ class Walkthrough:
     outputs : mapping of str to ndarray
         What else there is to know: pooling's indices, overlap counts, the predicted classes.
     views : mapping of str to Walkthrough
-        Other ways to the same result.
+        Other ways to the same result, each made when it is first looked at.
 
     Examples
     --------
@@ -74,7 +100,7 @@ class Walkthrough:
     result: Any
     account: Callable[[Cell], Ledger]
     outputs: Mapping[str, np.ndarray] = field(default_factory=dict)
-    views: Mapping[str, Walkthrough] = field(default_factory=dict)
+    views: Views = field(default_factory=lambda: Views({}))
     view: str = ""
     remarks: tuple[str, ...] = ()
     #: The panel whose cells have ledgers, and the ledger of a result that is one number.
@@ -82,7 +108,7 @@ class Walkthrough:
     account_of_all: Callable[[], Ledger] | None = None
     #: The panels that an animation shows beside the result.
     stage: tuple[str, ...] = ()
-    moments: Callable[[Walkthrough, int, int], Iterator[Moment]] | None = None
+    own_moments: Callable[[int, int], Iterator[Moment]] | None = None
 
     def at(
         self, row: int | None = None, col: int | None = None, channel: int = 0, n: int = 0
@@ -165,7 +191,10 @@ class Walkthrough:
     def lit(self, cell: Cell) -> dict[str, frozenset[Index]]:
         """For each array by name, the cells that take part in this cell, and the cell itself."""
         places: dict[str, set[Index]] = {self.accounted: {self.index(cell)}}
-        for term in self.account(cell).terms:
+        ledger = self.account(cell)
+        for name, index in ledger.places.items():
+            places.setdefault(name, set()).add(index)
+        for term in ledger.terms:
             for factor in term.factors:
                 for name, index in factor.places.items():
                     places.setdefault(name, set()).add(index)
@@ -181,19 +210,25 @@ class Walkthrough:
         cells = [Cell(row, col) for row, col in near[:25]]
         return max(cells, key=lambda cell: len(self.account(cell).real_terms))
 
-    def frames(self, channel: int = 0, n: int = 0) -> Iterator[Moment]:
-        """The moments of the animation: one a cell of the result, unless the view has its own."""
-        self.cell(0, 0, channel, n)
-        if self.moments is not None:
-            yield from self.moments(self, channel, n)
+    def moments(self, channel: int = 0, n: int = 0) -> Iterator[Moment]:
+        """The frames of the animation: one a cell of the result, unless the view has its own."""
+        first = self.cell(0, 0, channel, n)
+        if self.own_moments is not None:
+            yield from self.own_moments(channel, n)
             return
-        done = np.zeros(self.cells.shape, bool)
+        stage = tuple(self.panel(name) for name in self.stage or self._taking_part(first))
+        result = self.panel(self.accounted)
+        to_come = np.ones(self.cells.shape, bool)
         rows, columns = self.cells.shape[-2:]
         for row, col in product(range(rows), range(columns)):
             cell = Cell(row, col, channel, n)
-            done[self.index(cell)] = True
+            to_come[self.index(cell)] = False
             ledger = self.account(cell)
-            yield Moment(self.lit(cell), done.copy(), f"{ledger.name} = {ledger}")
+            so_far = replace(result, marks={Mark.TO_COME: to_come.copy(), **result.marks})
+            yield Moment((*stage, so_far), self.lit(cell), ledger)
+
+    def _taking_part(self, cell: Cell) -> list[str]:
+        return [name for name in self.lit(cell) if name != self.accounted]
 
     # ------------------------------------------------------------------ showing it
 

@@ -30,6 +30,8 @@ BLOCK = 1 << 17
 class Table:
     """A linear map along one axis: ``out[o] = sum over t of weight[t, o] * x[index[t, o]]``.
 
+    Outputs in ``idle`` have no term: they are zero, whatever stands in their place.
+
     Examples
     --------
     >>> bilinear(2, 4).index.T.tolist(), bilinear(2, 4).weight.T.tolist()
@@ -39,6 +41,7 @@ class Table:
     size: int
     index: np.ndarray
     weight: np.ndarray
+    idle: np.ndarray
 
     @property
     def outputs(self) -> int:
@@ -49,11 +52,6 @@ class Table:
     def unweighted(self) -> bool:
         """Whether all weights are 1, so that there is nothing to multiply."""
         return bool((self.weight == 1).all())
-
-    @functools.cached_property
-    def idle(self) -> np.ndarray:
-        """The outputs that no cell has a part in: they are zero."""
-        return np.flatnonzero((self.weight == 0).all(axis=0))
 
     @functools.cached_property
     def is_full(self) -> bool:
@@ -72,8 +70,9 @@ class Table:
         """
         terms: list[dict[int, float]] = [{} for _ in range(self.size)]
         for cells, weights in zip(self.index.tolist(), self.weight.tolist(), strict=True):
-            for out, (cell, weight) in enumerate(zip(cells, weights, strict=True)):
-                terms[cell][out] = terms[cell].get(out, 0.0) + weight
+            for out in sorted(set(range(self.outputs)) - set(self.idle.tolist())):
+                row = terms[cells[out]]
+                row[out] = row.get(out, 0.0) + weights[out]
         return _table(self.outputs, [sorted(row.items()) for row in terms])
 
 
@@ -82,9 +81,12 @@ def _table(size: int, rows: Sequence[Sequence[tuple[int, float]]]) -> Table:
 
     Terms of weight 0 are left out, and an output with fewer terms than others repeats its last one
     at half the weight (w = w/2 + w/2, exactly): filling up with weights of 0 would turn an infinite
-    value that takes no part into NaN. An output without any term is listed as idle.
+    value that takes no part into NaN.
     """
-    kept = [[term for term in row if term[1] != 0] or [(0, 0.0)] for row in rows]
+    kept = [[term for term in row if term[1] != 0] for row in rows]
+    idle = [out for out, row in enumerate(kept) if not row]
+    for out in idle:
+        kept[out] = [(0, 1.0)]
     length = max(map(len, kept), default=1)
     for row in kept:
         while len(row) < length:
@@ -92,7 +94,7 @@ def _table(size: int, rows: Sequence[Sequence[tuple[int, float]]]) -> Table:
             row += [(cell, weight / 2), (cell, weight / 2)]
     index = np.array([[cell for cell, _ in row] for row in kept], dtype=np.int64)
     weights = np.array([[weight for _, weight in row] for row in kept], dtype=np.float64)
-    return Table(size, index.T.copy(), weights.T.copy())
+    return Table(size, index.T.copy(), weights.T.copy(), np.array(idle, dtype=np.int64))
 
 
 @functools.lru_cache(maxsize=256)
@@ -246,7 +248,7 @@ def _apply(x: Array, table: Table, out: Array) -> None:
             else:
                 target[...] = part
     if len(table.idle):
-        out[:, idle] = 0  # a weight of 0 does not make 0 of an infinite value
+        out[:, idle] = 0
 
 
 def _blocks(xp: Any, lines: int, outputs: int, run: int) -> Iterator[tuple[slice, slice]]:

@@ -168,13 +168,17 @@ def max_over_windows(x: Array, windows: Windows) -> tuple[Array, Array]:
     taps = np.min_scalar_type(math.prod(windows.kernel))
     largest = like(x, windows.count, fill=_lowest(x.dtype))
     winner = like(x, windows.count, dtype=taps)
-    if any(windows.padding):
+    padded = any(windows.padding)
+    if padded:
         row, column = windows.first_taps(0, xp), windows.first_taps(1, xp)
         winner[...] = row[:, None] * windows.kernel[1] + column
 
     def work(source: Array, values: Array, winners: Array) -> None:
         for tap in windows.taps():
             seen, so_far, winning = source[tap.cells], values[tap.windows], winners[tap.windows]
+            if tap.number == 0 and not padded:
+                so_far[...] = seen  # every window begins on the map: nothing to compare with yet
+                continue
             better = seen > so_far
             if source.dtype.kind == "f":
                 better |= seen != seen

@@ -338,7 +338,8 @@ class Module:
     def to(self, device: Any = None, dtype: DType = None) -> Self:
         """Move all state to a device, and its floating part into a dtype; returns the module.
 
-        Do so before building an optimiser, whose own state stays where it is.
+        Parameters stay the same objects, so an optimiser that has them keeps them; what it
+        remembers follows at its next step.
 
         Parameters
         ----------

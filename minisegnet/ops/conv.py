@@ -15,6 +15,7 @@ from minisegnet.autograd import Tensor, op
 from minisegnet.backend import Array, array_module
 from minisegnet.checks import Pair, pair, require_ndim
 from minisegnet.kernels import correlate as kernels
+from minisegnet.kernels.rows import as_table, column_sums
 
 Padding = tuple[Pair, Pair]
 
@@ -40,16 +41,10 @@ def _correlate(
         return (
             lambda: kernels.input_gradient(grad, w, x.shape[2:], *geometry),
             lambda: kernels.weight_gradient(x, grad, w.shape[2:], *geometry),
-            lambda: _sum_of_each_channel(grad),
+            lambda: column_sums(as_table(grad)),
         )
 
     return out, backward
-
-
-def _sum_of_each_channel(grad: Array) -> Array:
-    # A product with ones: BLAS sums the rows of a channels-last map faster than a reduction does.
-    rows = grad.transpose(0, 2, 3, 1).reshape(-1, grad.shape[1])
-    return array_module(grad).ones((1, len(rows)), dtype=grad.dtype).dot(rows)[0]
 
 
 def conv2d(

@@ -124,9 +124,9 @@ def _windows(
     require_fit(name, windows)
     if any(windows.padding) and (blind := windows.seeing_nothing()) is not None:
         raise ValueError(
-            f"{name}: with dilation {windows.dilation[blind]}, a window's taps step over all "
-            f"{windows.size[blind]} {AXES[blind]} and fall on padding alone: use a smaller dilation, "
-            "no padding, or a larger input"
+            f"{name}: with dilation {windows.dilation[blind]}, the taps of a window step over all "
+            f"{windows.size[blind]} {AXES[blind]} and fall on padding alone: use a smaller "
+            "dilation, no padding, or a larger input"
         )
     return windows
 

@@ -168,9 +168,13 @@ class Optimizer:
 
     def _memory(self, state: dict[str, Any], name: str, like: Array) -> Array:
         """What is remembered under a name; zeros at first."""
-        if name not in state:
-            state[name] = array_module(like).zeros_like(like)
-        return state[name]
+        have = state.get(name)
+        if have is None:
+            have = state[name] = array_module(like).zeros_like(like)
+        elif type(have) is not type(like) or have.dtype != like.dtype:
+            # The parameter has been moved or converted since.
+            have = state[name] = to_device(have, device_of(like)).astype(like.dtype)
+        return have
 
     # ------------------------------------------------------------------ saving and loading
 

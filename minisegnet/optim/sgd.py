@@ -88,12 +88,12 @@ class SGD(Optimizer):
         grad = self._decayed(parameter, group["weight_decay"])
         work = self._workspace(parameter.data)
         if momentum != 0:
-            total = state.get("momentum_buffer")
-            if total is None:
-                total = state["momentum_buffer"] = grad.copy()
-            else:
+            if "momentum_buffer" in state:
+                total = self._memory(state, "momentum_buffer", parameter.data)
                 total *= momentum
                 total += xp.multiply(grad, 1 - group["dampening"], out=work)
+            else:
+                total = state["momentum_buffer"] = grad.copy()
             if group["nesterov"]:
                 xp.multiply(total, momentum, out=work)
                 work += grad

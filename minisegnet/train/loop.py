@@ -30,6 +30,9 @@ __all__ = ["Epoch", "Progress", "Trainer"]
 SECONDS_BETWEEN_READINGS = 0.25
 """Reading a loss makes a GPU finish its queue: often enough to watch, too seldom to slow it."""
 
+EXPLODED = 1000.0
+"""A loss so many times the first one (or 1, if that is more) will not come down to any use."""
+
 
 @dataclass(frozen=True)
 class Epoch:
@@ -76,8 +79,8 @@ class Progress:
     loss: float
 
 
-class _NotFinite(Exception):
-    """A loss that is no finite number, and the step (from 0) that it belongs to."""
+class _Exploded(Exception):
+    """A loss that is no number any more, and the step (from 1) that it belongs to."""
 
     def __init__(self, step: int, value: float) -> None:
         super().__init__(step, value)
@@ -85,9 +88,13 @@ class _NotFinite(Exception):
 
 
 class _Losses:
-    """The losses of an epoch: kept on the device, read from it now and then, several at once."""
+    """The losses of an epoch: kept on the device, read from it now and then, several at once.
 
-    def __init__(self) -> None:
+    ``usual`` is a loss from the beginning of the run, if there is one already.
+    """
+
+    def __init__(self, usual: float | None) -> None:
+        self._usual = usual
         self._waiting: list[Array] = []
         self._weights: list[int] = []
         self._last_reading = -math.inf
@@ -102,17 +109,20 @@ class _Losses:
             self.read()
 
     def read(self) -> None:
-        """Bring the waiting losses to the host; raises _NotFinite at the first that is not."""
+        """Bring the waiting losses to the host; raises _Exploded at the first that is not usual."""
         if self._waiting:
-            xp = array_module(self._waiting[0])
-            values = to_numpy(xp.stack(self._waiting)).astype(np.float64)
-            before = len(self.values)
-            self.values += values.tolist()
+            values = to_numpy(array_module(self._waiting[0]).stack(self._waiting)).tolist()
             self._waiting.clear()
-            bad = np.flatnonzero(~np.isfinite(values))
-            if bad.size:
-                raise _NotFinite(before + int(bad[0]), self.values[before + int(bad[0])])
+            for value in values:
+                self.values.append(float(value))
+                if not self._is_usual(value):
+                    raise _Exploded(len(self.values), value)
         self._last_reading = time.monotonic()
+
+    def _is_usual(self, loss: float) -> bool:
+        if self._usual is None:
+            self._usual = loss
+        return abs(loss) < EXPLODED * max(1.0, abs(self._usual))
 
     def mean(self) -> float:
         """The mean of what has been read, over the images."""
@@ -219,8 +229,8 @@ class Trainer:
         Raises
         ------
         Diverged
-            If a loss, a weight or a logit is no longer finite. The message names the step; the
-            model has its weights from before this epoch again.
+            If a loss, a weight or a logit is no longer finite, or a loss 1000 times the first.
+            The message names the step; the model has its weights from before this epoch again.
         ValueError
             If there is no batch, or batches, model and loss do not fit each other.
         """
@@ -248,7 +258,7 @@ class Trainer:
         if hasattr(batches, "epoch"):
             batches.epoch = self.epoch
         steps = len(batches) if hasattr(batches, "__len__") else 0
-        losses = _Losses()
+        losses = _Losses(self.history[0].train_loss if self.history else None)
         step = 0
         self.model.train()
         try:
@@ -258,8 +268,8 @@ class Trainer:
                 if on_step is not None:
                     on_step(Progress(self.epoch + 1, epochs, step, steps, losses.mean()))
             losses.read()
-        except _NotFinite as found:
-            raise self._diverged(f"the loss is {found.value} at step {found.step + 1}") from None
+        except _Exploded as found:
+            raise self._diverged(f"the loss is {found.value:.4g} at step {found.step}") from None
         if step == 0:
             raise ValueError("fit: there is no batch to train on: give at least one")
         if not self._is_finite():
@@ -287,8 +297,8 @@ class Trainer:
     def _diverged(self, what: str) -> Diverged:
         epoch = self.epoch + 1
         return Diverged(
-            f"training diverged: {what} of epoch {epoch}. Lower the learning rate (try a tenth of "
-            f"it); the weights from before epoch {epoch} are kept"
+            f"training diverged: {what} of epoch {epoch}. The weights from before that epoch are "
+            "kept: go on from them, or begin anew, with a tenth of the learning rate"
         )
 
     def _score(self, batches: Iterable[Batch] | None) -> Evaluation:
@@ -301,7 +311,9 @@ class Trainer:
                 ignore_index=self.ignore_index,
             )
         except Diverged:
-            raise self._diverged("the logits in validation are not finite after the last step") from None
+            raise self._diverged(
+                "the logits in validation are not finite after the last step"
+            ) from None
 
     def _finish_epoch(self, train_loss: float, scores: Evaluation, seconds: float) -> None:
         if self.schedule is not None and self.schedule_every == "epoch":

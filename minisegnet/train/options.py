@@ -144,18 +144,20 @@ _LARGEST_SEED = 2**32 - 1
 
 #: Every option of a run, in the order in which the help shows them.
 OPTIONS: tuple[Option, ...] = (
-    Option("model", _name(lambda: tuple(models.names())), "NAME", "Network, see 'minisegnet models'."),
+    Option(
+        "model", _name(lambda: tuple(models.names())), "NAME", "Network, see 'minisegnet models'."
+    ),
     Option("data", _text, "shapes|PATH", "Procedural shapes, or a folder of images and masks."),
     Option("classes", _whole(2, 256), "N", "Number of classes."),
     Option("size", _whole(4, 8192), "N", "Shorter side of the pictures."),
-    Option("crop", _whole(4, 8192), "N", "Side of the random crops to train on  [default: to suit]"),
+    Option(
+        "crop", _whole(4, 8192), "N", "Side of the random crops to train on  [default: to suit]"
+    ),
     Option("base", _COUNT, "N", "Width: maps of the first layer  [default: a toy's, by model]"),
     Option("depth", _whole(1, 8), "N", "Number of poolings of a U-Net  [default: 3]"),
     Option("epochs", _COUNT, "N", "Times through the training pictures."),
     Option("batch_size", _COUNT, "N", "Pictures in a step."),
-    Option(
-        "lr", _real("give a number above 0, say 0.002", lambda x: x > 0), "X", "Learning rate."
-    ),
+    Option("lr", _real("give a number above 0, say 0.002", lambda x: x > 0), "X", "Learning rate."),
     Option("loss", _name(loss_names), "NAME", "Objective, one of minisegnet.losses."),
     Option("optimizer", _name(lambda: OPTIMIZERS), "NAME", " or ".join(OPTIMIZERS) + "."),
     Option(
@@ -165,7 +167,12 @@ OPTIONS: tuple[Option, ...] = (
         "Weight decay of the optimizer.",
     ),
     Option("schedule", _name(lambda: SCHEDULES), "NAME", " or ".join(SCHEDULES) + "."),
-    Option("schedule_epochs", _COUNT, "N", "Epochs that a falling schedule, or one step of 'step', spans."),
+    Option(
+        "schedule_epochs",
+        _COUNT,
+        "N",
+        "Epochs that a falling schedule, or one step of 'step', spans.",
+    ),
     Option(
         "augment",
         _name(lambda: AUGMENTATIONS),

@@ -151,7 +151,9 @@ class Run:
         found = table.pop(FOUND, None)
         given = check_table({k: v for k, v in table.items() if v is not None}, str(path))
         _check_found(found, path)
-        missing = [name for name in ("model", "data", "classes", "size", "seed") if name not in given]
+        missing = [
+            name for name in ("model", "data", "classes", "size", "seed") if name not in given
+        ]
         if missing:
             raise OptionError(f"{path} is damaged: it lacks {', '.join(missing)}; restore it")
         return cls(folder, {**_with_defaults(given), **given}, found)
@@ -174,7 +176,7 @@ class Run:
         Parameters
         ----------
         epochs : int
-            In all. Fewer than the run was planned for change nothing.
+            In all, those that are done included.
         data : str
             Where the folder of pictures is now.
         device : "auto", "cpu" or "cuda"
@@ -184,13 +186,13 @@ class Run:
             raise OptionError(f"--data {data}: this run is on {options['data']}: name it, or none")
         if data is not None and data != setup.SHAPES:
             options["data"] = _absolute(data)
-        options["epochs"] = max(options["epochs"], epochs or 0)
+        options["epochs"] = epochs or options["epochs"]
         options["device"] = setup.choose_device(device or options["device"])
 
     def trainer(self) -> Trainer:
         """The trainer where the last checkpoint left it; at epoch 0 if there is none.
 
-        Also brings ``config.json`` and ``history.csv`` in line.
+        ``history.csv`` is brought in line with that checkpoint.
 
         Raises
         ------
@@ -216,7 +218,6 @@ class Run:
             restore(trainer, self.folder)
         else:
             save_epoch(trainer, self.folder)
-        self._write_config()
         return trainer
 
     def train(
@@ -234,6 +235,8 @@ class Run:
         OSError
             If the folder cannot be written to.
         """
+
+        self._write_config()
 
         def finish(row: Epoch) -> None:
             save_epoch(trainer, self.folder)
@@ -301,9 +304,7 @@ class Run:
         device : "auto", "cpu" or "cuda"
         """
         dataset = (
-            self.data("val")
-            if data is None
-            else setup.other_data(self.options, self.found, data)
+            self.data("val") if data is None else setup.other_data(self.options, self.found, data)
         )
         model = self.best_model(device)
         return evaluate(

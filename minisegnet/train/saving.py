@@ -22,7 +22,15 @@ from typing import Any
 from minisegnet import checkpoint
 from minisegnet.train.loop import Epoch, Trainer
 
-__all__ = ["BEST", "HISTORY", "LAST", "restore", "save_epoch", "without_interruption"]
+__all__ = [
+    "BEST",
+    "HISTORY",
+    "LAST",
+    "restore",
+    "save_epoch",
+    "saved_history",
+    "without_interruption",
+]
 
 BEST = "model.safetensors"
 LAST = "last.safetensors"
@@ -62,6 +70,17 @@ def restore(trainer: Trainer, folder: str | Path) -> None:
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} does not fit this run: {error}") from error
     write_history(trainer.history, Path(folder))
+
+
+def saved_history(folder: str | Path) -> list[Epoch]:
+    """The epochs that ``last.safetensors`` holds; none if there is no such file."""
+    path = Path(folder) / LAST
+    if not path.exists():
+        return []
+    try:
+        return [Epoch(**row) for row in checkpoint.load(path)["history"]]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not the checkpoint of a run ({error})") from error
 
 
 def write_history(history: Sequence[Epoch], folder: Path) -> None:

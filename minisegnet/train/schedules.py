@@ -1,20 +1,74 @@
 """The learning-rate schedules that a run can choose, none of which depends on its length.
 
 A run can be resumed with more epochs than it began with, and must then be the run that it would
-have been. Schedules that fall therefore fall over ``schedule_epochs``, and stay there afterwards.
+have been. Schedules that fall therefore fall over ``schedule_epochs``, whatever ``epochs`` is:
+"cosine" then begins anew, "poly" and "onecycle" stay where they ended.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from minisegnet import optim
+from minisegnet.optim.schedules import Schedule
 
-__all__ = ["Held", "build_schedule"]
+__all__ = ["CosineCycles", "Held", "build_schedule"]
 
-FLOOR = 0.01
-"""Where falling schedules end, as a share of the learning rate: an epoch more still teaches."""
+
+class CosineCycles(Schedule):
+    r"""Cycles of a short rise and a long fall along half a cosine: warm restarts [1]_.
+
+    In a cycle of T steps the rate rises in a line for the first ``warm_up`` W steps, and falls from
+    the optimizer's own rate to ``floor`` of it in the others: at step t of the cycle
+
+    .. math:: lr_0 \left( f + (1 - f) \frac{1 + \cos(\pi (t - W) / (T - W))}{2} \right)
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    period : int
+        T.
+    warm_up : int
+        W, less than T.
+    floor : float
+        f, the share of the rate that is left at the end of a cycle.
+
+    References
+    ----------
+    .. [1] I. Loshchilov, F. Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR
+       2017, arXiv:1608.03983.
+
+    Examples
+    --------
+    >>> from minisegnet.autograd import tensor
+    >>> optimizer = optim.SGD([tensor([1.0], requires_grad=True)], lr=0.6)
+    >>> schedule = CosineCycles(optimizer, period=5, warm_up=2, floor=0.0)
+    >>> rates = []
+    >>> for _ in range(7):
+    ...     rates += schedule.last_lr
+    ...     schedule.step()
+    >>> [round(rate, 3) for rate in rates]
+    [0.2, 0.4, 0.6, 0.45, 0.15, 0.2, 0.4]
+    """
+
+    def __init__(
+        self, optimizer: optim.Optimizer, period: int, warm_up: int = 0, floor: float = 0.01
+    ) -> None:
+        if not 0 <= warm_up < period:
+            raise ValueError(
+                f"CosineCycles: warm_up is {warm_up} and period {period}: choose 0 <= warm_up < period"
+            )
+        self.period, self.warm_up, self.floor = period, warm_up, floor
+        super().__init__(optimizer)
+
+    def _rate(self, base: float, group: int) -> float:
+        step = self.last_epoch % self.period
+        if step < self.warm_up:
+            return base * (step + 1) / (self.warm_up + 1)
+        way = (step - self.warm_up) / (self.period - self.warm_up)
+        return base * (self.floor + (1 - self.floor) * (1 + math.cos(math.pi * way)) / 2)
 
 
 class Held:
@@ -27,7 +81,7 @@ class Held:
         Steps until it is held.
     """
 
-    def __init__(self, schedule: Any, steps: int) -> None:
+    def __init__(self, schedule: Schedule, steps: int) -> None:
         self.schedule, self.steps, self.taken = schedule, steps, 0
 
     def step(self) -> None:
@@ -48,16 +102,22 @@ class Held:
 
 def build_schedule(
     options: Mapping[str, Any], optimizer: optim.Optimizer, steps_per_epoch: int
-) -> Any:
+) -> Schedule | Held | None:
     """The schedule of a run, to be stepped after every step of the optimizer; None if constant."""
-    name, lr = options["schedule"], options["lr"]
+    name = options["schedule"]
     steps = options["schedule_epochs"] * steps_per_epoch
     if name == "constant":
         return None
     if name == "step":
         return optim.StepLR(optimizer, step_size=steps, gamma=0.3)
     if name == "cosine":
-        return Held(optim.CosineAnnealingLR(optimizer, T_max=steps, eta_min=FLOOR * lr), steps)
+        return CosineCycles(optimizer, period=steps, warm_up=steps // 10)
     if name == "poly":
         return Held(optim.PolynomialLR(optimizer, total_iters=steps, power=0.9), steps - 1)
-    return Held(optim.OneCycleLR(optimizer, max_lr=lr, total_steps=steps), steps - 1)
+    momentum = options["optimizer"] != "rmsprop"
+    return Held(
+        optim.OneCycleLR(
+            optimizer, max_lr=options["lr"], total_steps=steps, cycle_momentum=momentum
+        ),
+        steps - 1,
+    )

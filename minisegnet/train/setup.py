@@ -18,6 +18,7 @@ from minisegnet.backend import cuda_is_available, library_for
 from minisegnet.checks import did_you_mean
 from minisegnet.data import DataLoader, Dataset, Folder, Shapes, mean_std, transforms
 from minisegnet.data.dataset import ImageArray, MaskArray
+from minisegnet.data.images import pack_colours
 from minisegnet.data.layouts import find_layout
 from minisegnet.models import SegmentationModel
 from minisegnet.train.inference import Batch, Loss
@@ -158,7 +159,7 @@ def facts_of(options: dict[str, Any], train: Dataset, val: Dataset) -> Facts:
     found: Facts = {
         "channels": train.channels,
         "class_names": list(train.class_names),
-        "palette": train.palette.tolist(),
+        "palette": [f"#{code:06x}" for code in pack_colours(train.palette).tolist()],
         "mean": list(mean),
         # A channel of one value throughout has no spread to divide by.
         "std": [spread if spread > 1e-6 else 1.0 for spread in std],

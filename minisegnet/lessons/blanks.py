@@ -1,0 +1,78 @@
+"""Telling a blank from an answer: nobody is told that they are wrong before they have tried."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+import types
+from typing import Any
+
+import numpy as np
+
+
+def is_blank(answer: Any) -> bool:
+    """Whether a value is still the blank: ``...``, None, or a list in which a ``...`` is left.
+
+    Examples
+    --------
+    >>> is_blank(...), is_blank([[1, 2], [3, ...]]), is_blank([[1, 2], [3, 4]])
+    (True, True, False)
+    """
+    if answer is None or answer is Ellipsis:
+        return True
+    if isinstance(answer, (list, tuple)):
+        return any(is_blank(part) for part in answer)
+    if isinstance(answer, np.ndarray) and answer.dtype == object:
+        return any(is_blank(part) for part in answer.ravel())
+    return False
+
+
+def has_blank(answer: Any) -> bool:
+    """Whether a function or class still holds the ``...`` of the exercise.
+
+    An Ellipsis that indexes, as in ``x[..., 0]``, is not a blank. Where the source cannot be read,
+    a function is a blank if it uses nothing, not even a variable of its own.
+
+    Examples
+    --------
+    >>> has_blank(eval("lambda x: ...")), has_blank(eval("lambda x: x[..., 0] + abs(1)"))
+    (True, False)
+    """
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(answer)))
+    except (OSError, TypeError, SyntaxError):
+        return _does_nothing(answer)
+    finder = _EllipsisFinder()
+    finder.visit(tree)
+    return finder.found
+
+
+def is_about_a_blank(error: Exception) -> bool:
+    """Whether an exception only says that something is left to write."""
+    if isinstance(error, NotImplementedError):
+        return True
+    return isinstance(error, (TypeError, AttributeError)) and "ellipsis" in str(error).lower()
+
+
+def _does_nothing(answer: Any) -> bool:
+    code = getattr(answer, "__code__", None)
+    if not isinstance(code, types.CodeType):
+        return False
+    own = code.co_varnames[code.co_argcount + code.co_kwonlyargcount :]
+    constants = [c for c in code.co_consts if c != getattr(answer, "__doc__", None)]
+    used = any(constant not in (None, Ellipsis) for constant in constants)
+    return not (code.co_names or own or used or code.co_freevars)
+
+
+class _EllipsisFinder(ast.NodeVisitor):
+    """Looks for an Ellipsis outside of an index or an annotation."""
+
+    def __init__(self) -> None:
+        self.found = False
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        self.found = self.found or node.value is Ellipsis
+
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        self.visit(node.value)

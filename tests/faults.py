@@ -1,0 +1,199 @@
+"""Test the tests: put one fault at a time into a copy of the package, and see a test fail.
+
+    python -m tests.faults              # all of them, about two minutes
+    python -m tests.faults flip         # those whose name holds the word
+
+Each fault is a classic mistake of engines like this one. The copy lives in a temporary folder.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A piece of a file, what replaces it, and the tests that must notice."""
+
+    name: str
+    file: str
+    right: str
+    wrong: str
+    tests: str
+
+
+FAULTS = [
+    Fault(
+        "conv_transpose2d: kernel flipped up-down only",
+        "ops/conv.py",
+        "groups=groups), dims=(2, 3))",
+        "groups=groups), dims=(2,))",
+        "tests/test_conv.py",
+    ),
+    Fault(
+        "conv_transpose2d: output_padding at the top and left",
+        "ops/conv.py",
+        "frame = (rows, rows + output_padding[0]), (columns, columns + output_padding[1])",
+        "frame = (rows + output_padding[0], rows), (columns + output_padding[1], columns)",
+        "tests/test_conv.py",
+    ),
+    Fault(
+        "conv_transpose2d: padding ignores the dilation",
+        "ops/conv.py",
+        "(dilation[a] * (kernel[a] - 1) - padding[a] for a in (0, 1))",
+        "((kernel[a] - 1) - padding[a] for a in (0, 1))",
+        "tests/test_conv.py",
+    ),
+    Fault(
+        "conv_transpose2d: groups not exchanged one by one",
+        "kernels/correlate.py",
+        "return grouped.swapaxes(1, 2).reshape(groups * per_group, out // groups, rows, columns)",
+        "return w.swapaxes(0, 1).reshape(groups * per_group, out // groups, rows, columns)",
+        "tests/test_conv.py",
+    ),
+    Fault(
+        "correlate: stride and input dilation not exchanged in the gradient",
+        "kernels/correlate.py",
+        "grad, mirrored, input_size, (top, left), input_dilation, stride, kernel_dilation, groups",
+        "grad, mirrored, input_size, (top, left), stride, input_dilation, kernel_dilation, groups",
+        "tests/test_conv.py",
+    ),
+    Fault(
+        "correlate: the gradient does not flip the kernel",
+        "kernels/correlate.py",
+        "exchange_channels(w, groups)[:, :, ::-1, ::-1]",
+        "exchange_channels(w, groups)",
+        "tests/test_conv.py",
+    ),
+    Fault(
+        "correlate: dilation applied twice",
+        "kernels/correlate.py",
+        "dilation=d * step // u,",
+        "dilation=d * d * step // u,",
+        "tests/test_conv.py",
+    ),
+    Fault(
+        "correlate: the weight gradient of the last band only",
+        "kernels/correlate.py",
+        "taps += share.reshape(taps.shape)",
+        "taps[...] = share.reshape(taps.shape)",
+        "tests/test_conv.py",
+    ),
+    Fault(
+        "max_pool2d: = for += where windows overlap",
+        "kernels/windows.py",
+        "            if windows.overlap:\n                target[tap.cells] += share",
+        "            if windows.overlap:\n                target[tap.cells] = share",
+        "tests/test_pooling.py",
+    ),
+    Fault(
+        "max_pool2d: the last of equal values wins",
+        "kernels/windows.py",
+        "better = seen > so_far",
+        "better = seen >= so_far",
+        "tests/test_pooling.py",
+    ),
+    Fault(
+        "max_pool2d: padded with zeros",
+        "kernels/windows.py",
+        'return -float("inf")',
+        "return 0.0",
+        "tests/test_pooling.py",
+    ),
+    Fault(
+        "interpolate: corners aligned where they should not be",
+        "kernels/resample.py",
+        "(np.arange(outputs) + 0.5) * step - 0.5",
+        "np.arange(outputs) * step",
+        "tests/test_upsampling.py",
+    ),
+    Fault(
+        "softmax: the gradient of a uniform upstream only",
+        "ops/activation.py",
+        "pull = pull - scale_rows(powers, pull.sum(axis=1) / sums)",
+        "pull = pull * 0",
+        "tests/test_activation.py",
+    ),
+    Fault(
+        "batch_norm: the running variance divided by n",
+        "ops/normalisation.py",
+        "variance * (count / (count - 1))",
+        "variance",
+        "tests/test_normalisation.py",
+    ),
+    Fault(
+        "tape: a second use of a tensor overwrites its gradient",
+        "tape.py",
+        "share if have is None else have + share",
+        "share",
+        "tests/test_autograd.py",
+    ),
+    Fault(
+        "getitem: = for += where an index repeats",
+        "arithmetic.py",
+        "xp.add.at(spread, index, grad)",
+        "spread[index] = grad",
+        "tests/test_autograd.py",
+    ),
+    Fault(
+        "division: the gradient lacks a square",
+        "arithmetic.py",
+        "-grad * a / (b * b)",
+        "-grad * a / b",
+        "tests/test_autograd.py",
+    ),
+    Fault(
+        "Adam: no bias correction of the second moment",
+        "optim/adam.py",
+        'math.sqrt(1 - beta2 ** state["step"])',
+        "math.sqrt(1.0)",
+        "tests/test_optim.py",
+    ),
+    Fault(
+        "U-Net: upsampled map before the skip",
+        "models/unet.py",
+        "[_central_crop(skip, x.shape[2:]), x]",
+        "[x, _central_crop(skip, x.shape[2:])]",
+        "tests/test_models.py",
+    ),
+]
+
+
+def is_noticed(fault: Fault) -> bool:
+    """Whether the fault's tests fail on a copy of the project that has it."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder)
+        for part in ("minisegnet", "tests"):
+            shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", copy)
+        file = copy / "minisegnet" / fault.file
+        text = file.read_text(encoding="utf-8")
+        if text.count(fault.right) != 1:
+            raise SystemExit(f"{fault.name}: {fault.right!r} is not once in {fault.file}")
+        file.write_text(text.replace(fault.right, fault.wrong), encoding="utf-8")
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not torch", fault.tests]
+        run = subprocess.run(command, cwd=copy, capture_output=True, text=True)
+        return run.returncode == 1
+
+
+def main(words: list[str]) -> int:
+    """Try the faults whose names hold one of the words; returns how many went unnoticed."""
+    chosen = [f for f in FAULTS if not words or any(word in f.name for word in words)]
+    unnoticed = 0
+    for fault in chosen:
+        noticed = is_noticed(fault)
+        unnoticed += not noticed
+        print(f"{'noticed  ' if noticed else 'UNNOTICED'}  {fault.name}", flush=True)
+    print(f"{len(chosen) - unnoticed} of {len(chosen)} faults noticed")
+    return unnoticed
+
+
+if __name__ == "__main__":
+    sys.exit(min(main(sys.argv[1:]), 1))

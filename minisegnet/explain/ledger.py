@@ -129,10 +129,16 @@ class Ledger:
     total: Number
     expression: str = ""
     note: str = ""
+    places: Mapping[str, Index] = field(default_factory=dict)
 
     @classmethod
     def of_sum(
-        cls, name: str, terms: Iterator[Term], expression: str = "", note: str = ""
+        cls,
+        name: str,
+        terms: Iterable[Term],
+        expression: str = "",
+        note: str = "",
+        places: Mapping[str, Index] | None = None,
     ) -> Ledger:
         """The ledger whose total is the sum of the terms, added from the first to the last."""
         terms_ = tuple(terms)

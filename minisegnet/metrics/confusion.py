@@ -30,7 +30,8 @@ from typing import Any
 import numpy as np
 
 from minisegnet.autograd import Tensor
-from minisegnet.backend import Array, array_module, is_array, to_numpy
+from minisegnet.backend import Array, array_module, to_numpy
+from minisegnet.metrics.arguments import as_array
 
 __all__ = ["ConfusionMatrix"]
 
@@ -138,7 +139,7 @@ class ConfusionMatrix:
         array([[1, 1],
                [0, 1]])
         """
-        truth, predicted = _as_array(target), _as_array(prediction)
+        truth, predicted = as_array(target), as_array(prediction)
         xp = array_module(predicted, truth)
         _check_index_type(truth, "target")
         if predicted.dtype.kind == "f" and predicted.ndim == truth.ndim + 1:
@@ -380,13 +381,6 @@ def _integer(value: Any, name: str) -> int:
         raise TypeError(
             f"ConfusionMatrix: {name} is {value!r} of type {type(value).__name__}; give an int"
         ) from None
-
-
-def _as_array(value: Any) -> Array:
-    """The array of a tensor, an array as it is, a list as a NumPy array."""
-    if isinstance(value, Tensor):
-        return value.data
-    return value if is_array(value) else np.asarray(value)
 
 
 def _check_index_type(labels: Array, name: str) -> None:

@@ -25,7 +25,16 @@ from minisegnet.backend import (
     to_device,
     to_numpy,
 )
-from minisegnet.tape import Leaf, Node, is_recording, no_grad, propagate
+from minisegnet.tape import (
+    Event,
+    Leaf,
+    Node,
+    announce,
+    is_observed,
+    is_recording,
+    no_grad,
+    propagate,
+)
 
 __all__ = ["Tensor", "is_recording", "no_grad", "op", "tensor"]
 
@@ -57,10 +66,17 @@ def op(rule: Callable[P, tuple[Any, Callable[[Array], tuple[Any, ...]]]]) -> Cal
     >>> y.numpy(), x.grad
     (array([ 8., -1.], dtype=float32), array([12., 30.], dtype=float32))
     """
-    parameters = list(inspect.signature(rule).parameters.values())
+    signature = inspect.signature(rule)
+    parameters = list(signature.parameters.values())
     arrays = [p for p in parameters if _means_array(p.annotation)]
     places = [parameters.index(p) for p in arrays]
     takes_any_number = bool(arrays) and arrays[0].kind is inspect.Parameter.VAR_POSITIONAL
+
+    def options_of(args: Any, kwargs: Any) -> dict[str, Any]:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        given_as_arrays = {p.name for p in arrays}
+        return {k: v for k, v in bound.arguments.items() if k not in given_as_arrays}
 
     @functools.wraps(rule)
     def run(*args: P.args, **kwargs: P.kwargs) -> Any:
@@ -85,6 +101,8 @@ def op(rule: Callable[P, tuple[Any, Callable[[Array], tuple[Any, ...]]]]) -> Cal
         if wanted and is_recording() and out.dtype.kind == "f":
             out._node = _record(rule.__name__.strip("_"), backward, inputs)
             out.requires_grad = True
+        if is_observed():
+            announce(Event(rule.__name__.strip("_"), inputs, out, options_of(args, kwargs)))
         return (out, *(Tensor(extra) for extra in extras)) if extras else out
 
     return run

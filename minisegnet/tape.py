@@ -10,10 +10,25 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from minisegnet.backend import Array
+
+
+@dataclass(frozen=True)
+class Event:
+    """An op that has just run: what observers are told."""
+
+    #: The name of the op's rule, without underscores.
+    name: str
+    #: What was given as its arrays: tensors, arrays, numbers or None.
+    inputs: Sequence[Any]
+    #: The tensor that came out (the first, where there are several).
+    output: Any
+    #: All the other arguments by name, defaults included.
+    options: Mapping[str, Any]
 
 
 class Leaf:
@@ -25,6 +40,7 @@ class Leaf:
 
 class _Mode(threading.local):
     recording = True
+    observers: tuple[Callable[[Event], None], ...] = ()
 
 
 _mode = _Mode()
@@ -54,6 +70,38 @@ class no_grad(contextlib.ContextDecorator):  # noqa: N801 (PyTorch's name)
 def is_recording() -> bool:
     """Whether ops are being recorded (False inside :class:`no_grad`)."""
     return _mode.recording
+
+
+@contextlib.contextmanager
+def observe(observer: Callable[[Event], None]) -> Iterator[None]:
+    """Inside this context, tell ``observer`` of every op that runs in this thread.
+
+    Examples
+    --------
+    >>> import minisegnet as ms
+    >>> x = ms.tensor([[1.0, 2.0, 3.0]])
+    >>> with observe(lambda event: print(event.name, event.output.shape, dict(event.options))):
+    ...     y = (x * 2).sum(dim=1)
+    multiply (1, 3) {}
+    sum (1,) {'axis': 1, 'keepdims': False}
+    """
+    before = _mode.observers
+    _mode.observers = (*before, observer)
+    try:
+        yield
+    finally:
+        _mode.observers = before
+
+
+def is_observed() -> bool:
+    """Whether anybody wants to be told of the ops that run."""
+    return bool(_mode.observers)
+
+
+def announce(event: Event) -> None:
+    """Tell every observer of an op."""
+    for observer in _mode.observers:
+        observer(event)
 
 
 class Node:

@@ -22,6 +22,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,17 @@ def cell_text(cell: Cell, path: Path, with_solutions: bool) -> str:
     return "\n".join(out)
 
 
+def solution_lines(cell: Cell) -> list[str]:
+    """The lines of a cell that only the copy with solutions has."""
+    lines, inside = [], False
+    for line in cell.lines:
+        mark = line.strip()
+        inside = (inside or mark == _BEGIN) and mark != _END
+        if inside and mark != _BEGIN and not mark.startswith("#:"):
+            lines.append(line)
+    return lines
+
+
 def _solution(block: list[str]) -> list[str]:
     return [line for line in block[1:] if not line.strip().startswith("#:")]
 
@@ -255,7 +267,8 @@ def run(source: Source, with_solutions: bool, keep: Path | None = None) -> dict[
     -------
     dict
         The ``lesson``, whether with ``solutions``, the ``seconds`` it took, the ``error`` that
-        stopped it or None, and the ``standing`` of the lesson's exercises at the end.
+        stopped it or None, the ``standing`` of the lesson's exercises at the end, the ``report``
+        that the last cell shows, and the ``warnings`` that went to standard error.
     """
     import nbformat
     from nbclient import NotebookClient
@@ -269,13 +282,14 @@ def run(source: Source, with_solutions: bool, keep: Path | None = None) -> dict[
             timeout=SECONDS_A_CELL,
             kernel_name="python3",
             resources={"metadata": {"path": folder}},
+            extra_arguments=["--log-level=ERROR"],
         )
         try:
             client.execute(env=_environment())
         except Exception:
             error = traceback.format_exc(limit=0)
     seconds = time.perf_counter() - start
-    printed = "".join(output.get("text", "") for output in book.cells.pop().outputs)
+    printed = _text(book.cells.pop())
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
         kind = "-solutions" if with_solutions else ""
@@ -286,7 +300,28 @@ def run(source: Source, with_solutions: bool, keep: Path | None = None) -> dict[
         "seconds": round(seconds, 2),
         "error": error,
         "standing": json.loads(printed) if printed and error is None else {},
+        "report": _text([cell for cell in book.cells if cell.cell_type == "code"][-1]),
+        "warnings": _warnings(book),
     }
+
+
+def _text(cell: Any) -> str:
+    """What a cell has printed or returned, as text."""
+    parts = (
+        output.get("text", "") or output.get("data", {}).get("text/plain", "")
+        for output in cell.outputs
+    )
+    return "\n".join(part for part in parts if part)
+
+
+def _warnings(book: Any) -> list[str]:
+    """What went to standard error."""
+    return [
+        output.text
+        for cell in book.cells
+        for output in cell.get("outputs", [])
+        if output.get("name") == "stderr"
+    ]
 
 
 def _environment() -> dict[str, str]:
@@ -331,9 +366,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run_all(chosen: list[Source], as_json: bool, keep: Path | None) -> int:
     failed = False
-    for source in chosen:
-        for with_solutions in (False, True):
-            result = run(source, with_solutions, keep)
+    copies = [(source, with_solutions) for source in chosen for with_solutions in (False, True)]
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for result in pool.map(lambda copy: run(*copy, keep), copies):
             failed = failed or result["error"] is not None
             print(json.dumps(result) if as_json else _told(result), flush=True)
     return 1 if failed else 0

@@ -305,11 +305,19 @@ def test_tables_of_any_size(backend, count, columns, seed):
     np.testing.assert_allclose(found, table.sum(axis=0), atol=1e-12)
     found = backend.numpy(rows.column_products(a, m, b))
     np.testing.assert_allclose(found, ((table - mean) * other).sum(axis=0), atol=1e-12)
-    found = backend.numpy(rows.scale_columns(a, m, s, o))
-    np.testing.assert_allclose(found, (table - mean) * scale + offset, atol=1e-12)
-    found = backend.numpy(rows.detrend_columns(a, m, f, b, o, s))
-    wanted = (other - offset - (table - mean) * slope) * scale
-    np.testing.assert_allclose(found, wanted, atol=1e-12)
+    found = backend.numpy(rows.scale_columns(a, s, o))
+    np.testing.assert_allclose(found, table * scale + offset, atol=1e-12)
+    found = backend.numpy(rows.mix_columns(a, f, b, s, o))
+    np.testing.assert_allclose(found, table * slope + other * scale + offset, atol=1e-12)
+    powers = np.exp(table - table.max(axis=1, keepdims=True))
+    largest, found, sums = (backend.numpy(v) for v in rows.exponentials(a))
+    np.testing.assert_array_equal(largest, table.max(axis=1))
+    np.testing.assert_allclose(found, powers, rtol=1e-13)
+    np.testing.assert_allclose(sums, powers.sum(axis=1), rtol=1e-13)
+    found = backend.numpy(rows.scale_rows(a, b[:, 0]))
+    np.testing.assert_array_equal(found, table * other[:, :1])
+    found = backend.numpy(rows.row_products(a, b))
+    np.testing.assert_allclose(found, (table * other).sum(axis=1), atol=1e-12)
 
 
 def test_sums_do_not_depend_on_the_number_of_threads(monkeypatch):

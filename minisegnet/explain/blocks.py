@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from minisegnet.explain.ledger import Ledger
-from minisegnet.explain.numbers import show
+from minisegnet.explain.numbers import show_total
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -190,7 +190,7 @@ def _pieces(ledger: Ledger) -> list[tuple[str, str, str]]:
         pieces.append((f"{plus}{term} ", INK if term.is_real else PALE, "normal"))
     if not ledger.expression and not ledger.terms:
         pieces.append(("0 ", INK, "normal"))
-    pieces.append((f"= {show(ledger.total)}", GREEN, "bold"))
+    pieces.append((f"= {show_total(ledger.total)}", GREEN, "bold"))
     return pieces
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from minisegnet.explain.numbers import Number, show, show_factor
+from minisegnet.explain.numbers import Number, show, show_factor, show_total
 
 Index = tuple[int, ...]
 
@@ -31,7 +31,10 @@ class Origin(StrEnum):
     EXTRA = "output padding"
     KERNEL = "kernel"
     BIAS = "bias"
+    KEPT = "kept"
+    DROPPED = "not kept"
     SHARE = "share"
+    SUM = "1 / sum"
     COMPUTED = "computed"
 
 
@@ -54,6 +57,8 @@ class Factor:
         Where it stands in each array of the steps, by the array's name.
     text : str
         How it is written, where that is more than its value (``exp(2 - 30)``).
+    array_name : str
+        The reader's array, where it is not called after the origin.
     """
 
     value: Number
@@ -61,6 +66,12 @@ class Factor:
     index: Index | None = None
     places: Mapping[str, Index] = field(default_factory=dict)
     text: str = ""
+    array_name: str = ""
+
+    @property
+    def array(self) -> str:
+        """The reader's array that it stands in."""
+        return self.array_name or str(self.origin)
 
     def __str__(self) -> str:
         return self.text or show_factor(self.value)
@@ -68,7 +79,7 @@ class Factor:
     @property
     def source(self) -> str:
         """Where it came from, in words: ``input[0, 1]``, ``inserted zero``."""
-        return str(self.origin) if self.index is None else f"{self.origin}{list(self.index)}"
+        return str(self.origin) if self.index is None else f"{self.array}{list(self.index)}"
 
 
 @dataclass(frozen=True)
@@ -111,8 +122,8 @@ class Ledger:
         The left side of the equation, where that is not a plain sum of products.
     note : str
         A sentence on how to read it.
-    places : mapping of str to tuple of int
-        Where the cell itself stands in other arrays of the steps.
+    places : mapping of str to sequence of indices
+        What else belongs to the cell in the arrays of the steps, by their names.
 
     Examples
     --------
@@ -129,7 +140,7 @@ class Ledger:
     total: Number
     expression: str = ""
     note: str = ""
-    places: Mapping[str, Index] = field(default_factory=dict)
+    places: Mapping[str, Sequence[Index]] = field(default_factory=dict)
 
     @classmethod
     def of_sum(
@@ -138,7 +149,7 @@ class Ledger:
         terms: Iterable[Term],
         expression: str = "",
         note: str = "",
-        places: Mapping[str, Index] | None = None,
+        places: Mapping[str, Sequence[Index]] | None = None,
     ) -> Ledger:
         """The ledger whose total is the sum of the terms, added from the first to the last."""
         terms_ = tuple(terms)
@@ -149,7 +160,7 @@ class Ledger:
 
     def __str__(self) -> str:
         """``1*1 + 2*0 + ... = 7``: all the terms, in the order in which they are added."""
-        return f"{self.equation} = {show(self.total)}"
+        return f"{self.equation} = {show_total(self.total)}"
 
     @property
     def equation(self) -> str:
@@ -177,7 +188,7 @@ class Ledger:
         if self.expression:
             return str(self)
         left = " + ".join(map(str, self.real_terms)) or "0"
-        return f"{left} = {show(self.total)}"
+        return f"{left} = {show_total(self.total)}"
 
     def table(self) -> str:
         """One term a line: the product, where each factor came from, and where it stood.
@@ -201,13 +212,12 @@ class Ledger:
             "  " + "  ".join(row[i].ljust(widths[i]) for i in columns).rstrip()
             for row in (header, *rows)
         ]
-        elsewhere = "".join(f", {array}{list(index)}" for array, index in self.places.items())
-        return "\n".join([f"{self.name}{elsewhere} = {show(self.total)}", *lines])
+        return "\n".join([f"{self.name} = {show_total(self.total)}", *lines])
 
     def rows(self) -> list[list[str]]:
         """The cells of :meth:`table`, the header first."""
         most = max((len(term.factors) for term in self.terms), default=0)
-        own = {"input", "kernel"}
+        own = {factor.array for term in self.terms for factor in term.factors}
         elsewhere = [
             name
             for term in self.terms

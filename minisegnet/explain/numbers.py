@@ -53,6 +53,21 @@ def show(value: Any) -> str:
     return "0" if text == "-0" else text
 
 
+def show_total(value: Any) -> str:
+    """A sum: a fraction and its decimals, unless these are exact and short.
+
+    Examples
+    --------
+    >>> show_total(7), show_total(Fraction(3, 2)), show_total(Fraction(7, 3))
+    ('7', '1.5', '7/3 = 2.3333')
+    """
+    number = exact(value)
+    if not isinstance(number, Fraction) or number.denominator == 1:
+        return show(number)
+    decimals = show(float(number))
+    return decimals if 10_000 % number.denominator == 0 else f"{show(number)} = {decimals}"
+
+
 def show_factor(value: Any) -> str:
     """A number inside a product: negative ones and fractions in brackets.
 
@@ -68,11 +83,16 @@ def show_factor(value: Any) -> str:
 def show_all(values: Iterable[Any]) -> list[str]:
     """The numbers of one matrix, alike: fractions become decimals where all of them are short.
 
+    Words stay words.
+
     Examples
     --------
     >>> show_all([Fraction(1, 4), Fraction(2)]), show_all([Fraction(1, 3), Fraction(1, 4)])
     (['0.25', '2'], ['1/3', '1/4'])
     """
+    values = list(values)
+    if any(isinstance(value, str) for value in values):
+        return [str(value) for value in values]
     numbers = [exact(value) for value in values]
     fractions = [number for number in numbers if isinstance(number, Fraction)]
     if all(10_000 % fraction.denominator == 0 for fraction in fractions):

@@ -46,6 +46,7 @@ SYMBOLS = {
     Mark.GAP: "·",
     Mark.EMPTY: "·",
     Mark.OUTSIDE: "·",
+    Mark.VOID: "-",
     Mark.TO_COME: " ",
 }
 
@@ -149,11 +150,11 @@ class Panel:
             )
 
     def relevant_planes(self, lit: Lit, most: int) -> tuple[list[Plane], int]:
-        """The planes to show, those with lit cells first to be kept, and how many are left out."""
+        """The planes to show, and how many are left out: where not all fit, those with lit cells stay."""
         planes = list(self.planes())
         cells = lit.get(self.name, frozenset())
         wanted = {index[:-2] for index in cells}
-        if wanted:
+        if wanted and len(planes) > most:
             chosen = [plane for plane in planes if plane.lead in wanted][:most]
         else:
             chosen = planes[:most]

@@ -93,7 +93,7 @@ class _Stamps:
 
     def _stamp_steps(self) -> list[Step]:
         x = self.given.x
-        if x[0, 0].size > _MOST_STAMPS or x.shape[:2] != (1, 1) or self.outputs != 1:
+        if not self.shown_one_by_one:
             return []
         panels = []
         for row, column in product(*map(range, x.shape[2:])):
@@ -102,15 +102,26 @@ class _Stamps:
             _, rows, columns = self.under(0, row, column)
             values[rows, columns] = x[0, 0, row, column] * self.spread[0, 0]
             outside[rows, columns] = self.gaps
-            factor = show_factor(exact(x[0, 0, row, column]))
-            name = f"{factor} * kernel, from input[{row}, {column}]"
-            panels.append(Panel(name, values, marks={Mark.OUTSIDE: outside}))
+            marks = {Mark.OUTSIDE: outside}
+            name = self._stamp_name(row, column)
+            panels.append(Panel(name, self.layout.array(values[None, None]), marks=marks))
         step = both(self.recipe.stride)
         sentence = (
             "Every input cell times the whole kernel, not flipped; the next cell's stamp lies "
             f"{step} further, which is the stride."
         )
         return [Step("Stamp", sentence, tuple(panels))]
+
+    @property
+    def shown_one_by_one(self) -> bool:
+        """Whether there are few enough stamps, on one map."""
+        x = self.given.x
+        return x[0, 0].size <= _MOST_STAMPS and x.shape[:2] == (1, 1) and self.outputs == 1
+
+    def _stamp_name(self, *cell: int) -> str:
+        """``2 * kernel, from (0, 1)``, after the cell of the input that stamps."""
+        row, column = cell[-2:]
+        return f"{show_factor(exact(self.given.x[0, 0, row, column]))} * kernel, from ({row}, {column})"
 
     def _sum_step(self) -> Step:
         frame, (rows, columns) = self.frame, self.recipe.padding
@@ -150,7 +161,16 @@ class _Stamps:
         name = self.layout.name("result", cell.n, cell.channel, cell.row, cell.col)
         rows, columns = self.recipe.padding
         index = self.layout.index(cell.n, cell.channel, cell.row + rows, cell.col + columns)
-        return Ledger.of_sum(name, self._terms(cell), places={"canvas": index})
+        terms = list(self._terms(cell))
+        places = {"canvas": [index]}
+        if self.shown_one_by_one:
+            sources = [term.factors[0] for term in terms]
+            places |= {
+                self._stamp_name(*source.index): [index]
+                for source in sources
+                if source.origin is Origin.INPUT and source.index is not None
+            }
+        return Ledger.of_sum(name, terms, places=places)
 
     def _terms(self, cell: Cell) -> Iterator[Term]:
         x, w, bias = self.given.x, self.given.w, self.given.bias

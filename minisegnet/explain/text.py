@@ -51,8 +51,8 @@ def account(ledger: Ledger, width: int = 96) -> str:
 
 def legend(marks: Iterable[Mark]) -> str:
     """What the symbols mean."""
-    there = set(marks)
-    return "   ".join(f"{SYMBOLS[mark]} {mark}" for mark in Mark if mark in there & set(SYMBOLS))
+    symbols = {**SYMBOLS, Mark.CHOSEN: "*", Mark.CROPPED: "( )"}
+    return "   ".join(f"{symbols[mark]} {mark}" for mark in Mark if mark in set(marks) & set(symbols))
 
 
 def _step(step: Step, number: int, lit: Lit, width: int, paint: _Paint, used: set[Mark]) -> str:
@@ -107,7 +107,8 @@ class _Block:
         self.columns = visible(shape[1], _MOST_COLUMNS, [c for _, c in self.lit])
         self.texts = plane.texts()
         self.in_brackets = Mark.CROPPED in plane.marks or bool(self.lit and not paint.colour)
-        self.blank = "" if self.in_brackets else " "
+        labelled = bool(plane.row_labels or plane.column_labels)
+        self.blank = "" if self.in_brackets and not labelled else " "
         body, width = self._body()
         title = f"{plane.title} ({plane.size})"
         self.width = max(width, len(title))
@@ -163,10 +164,13 @@ class _Block:
     def _word(self, row: int, column: int) -> str:
         mark = self.plane.mark(row, column)
         word = SYMBOLS.get(mark, self.texts[row][column]) if mark else self.texts[row][column]
+        word += "*" if mark is Mark.CHOSEN else ""
         if (row, column) in self.lit and not self.paint.colour:
             return f"[{word}]"
         if mark is Mark.CROPPED:
             return f"({word})"
+        if Mark.CHOSEN in self.plane.marks and mark is not Mark.CHOSEN:
+            word += " "
         return f" {word} " if self.in_brackets else word
 
     def _painted(self, word: str, row: int, column: int) -> str:

@@ -192,8 +192,8 @@ class Walkthrough:
         """For each array by name, the cells that take part in this cell, and the cell itself."""
         places: dict[str, set[Index]] = {self.accounted: {self.index(cell)}}
         ledger = self.account(cell)
-        for name, index in ledger.places.items():
-            places.setdefault(name, set()).add(index)
+        for name, indices in ledger.places.items():
+            places.setdefault(name, set()).update(indices)
         for term in ledger.terms:
             for factor in term.factors:
                 for name, index in factor.places.items():

@@ -15,7 +15,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from minisegnet.explain.ledger import Cell, Index, Ledger
-from minisegnet.explain.numbers import show
+from minisegnet.explain.numbers import show_total
 from minisegnet.explain.panels import BLANK, SYMBOLS, Lit, Mark, Panel, Plane, Step, visible
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ class _Windows:
 
 
 def _equation(ledger: Ledger) -> str:
-    total = f"<b>{escape(show(ledger.total))}</b>"
+    total = f"<b>{escape(show_total(ledger.total))}</b>"
     if ledger.expression:
         left = escape(ledger.expression)
     else:

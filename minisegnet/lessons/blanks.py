@@ -39,6 +39,9 @@ def has_blank(answer: Any) -> bool:
     >>> has_blank(eval("lambda x: ...")), has_blank(eval("lambda x: x[..., 0] + abs(1)"))
     (True, False)
     """
+    if isinstance(answer, type):
+        members = [m for m in vars(answer).values() if isinstance(m, types.FunctionType)]
+        return any(has_blank(member) for member in members)
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(answer)))
     except (OSError, TypeError, SyntaxError):

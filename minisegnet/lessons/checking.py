@@ -171,7 +171,7 @@ def _wrong(
     if mistake is None:
         return Verdict.of(exercise.name, Status.WRONG, sentence, details)
     if exercise.asks_for_a_function and got[i].error is None:
-        details = (("There", sentence), *details)
+        details = (("For example:", sentence), *details)
     return Verdict.of(exercise.name, Status.WRONG, mistake.sentence, details, mistake.sentence)
 
 
@@ -179,7 +179,7 @@ def _description(
     exercise: Exercise, answer: Any, got: Outcome, expected: Outcome, case: Arguments
 ) -> tuple[str, tuple[tuple[str, str], ...]]:
     """One sentence on what differs in this case, and the case itself."""
-    given = tuple((f"{name} =", written(value)) for name, value in case.items())
+    given = _given(case)
     if got.error is not None:
         return _raised(got.error, answer), given
     if got.value is None:
@@ -192,8 +192,21 @@ def _description(
         return "It differs from the definition.", given
     if not exercise.asks_for_a_function:
         return _without_the_answer(exercise, got.value, expected.value, found.sentence), ()
+    if np.ndim(expected.value) == np.ndim(got.value) == 0:
+        return found.sentence, given
     results = (("yours:", written(got.value)), ("expected:", written(expected.value)))
     return found.sentence, (*given, *results)
+
+
+def _given(case: Arguments) -> tuple[tuple[str, str], ...]:
+    """The arguments: each array by itself, the options together."""
+    options = [f"{name} = {written(value)}" for name, value in case.items() if not _is_long(value)]
+    arrays = tuple((f"{name} =", written(value)) for name, value in case.items() if _is_long(value))
+    return (*arrays, ("with", ", ".join(options))) if options else arrays
+
+
+def _is_long(value: Any) -> bool:
+    return not isinstance(value, (int, float, str, tuple, bool, type(None)))
 
 
 def _without_the_answer(exercise: Exercise, got: Any, expected: Any, sentence: str) -> str:

@@ -27,10 +27,11 @@ class Difference:
     is_about_values: bool = False
 
 
-def comparable(value: Any) -> Comparable:
+def comparable(value: Any, in_parts: bool | None = None) -> Comparable:
     """Tensors, arrays, lists and numbers as a NumPy array; words as they are; tuples in parts.
 
-    A tuple of numbers is an array as well: only tuples that hold an array are in parts.
+    A tuple of numbers or of lists is an array as well: only one that holds an array or a tensor
+    of its own is in parts, unless ``in_parts`` says otherwise.
 
     Raises
     ------
@@ -51,9 +52,16 @@ def comparable(value: Any) -> Comparable:
         return value.numpy()
     if is_array(value):
         return _numbers(to_numpy(value))
-    if isinstance(value, tuple) and any(np.ndim(_plain(part)) for part in value):
-        return tuple(comparable(part) for part in value)
+    if isinstance(value, (tuple, list)):
+        if in_parts is None:
+            in_parts = isinstance(value, tuple) and any(_is_whole_array(part) for part in value)
+        if in_parts:
+            return tuple(comparable(part) for part in value)
     return _numbers(_plain(value))
+
+
+def _is_whole_array(part: Any) -> bool:
+    return (isinstance(part, Tensor) or is_array(part)) and len(part.shape) > 0
 
 
 def _plain(value: Any) -> Any:
@@ -97,9 +105,8 @@ def difference(got: Any, expected: Any, tolerance: float) -> Difference | None:
     >>> difference([1, 2, 3], [[1, 2, 3]], 1e-5).sentence
     'The numbers are right, but in shape (3,): the answer has shape (1, 3).'
     """
-    if isinstance(expected, tuple) and isinstance(got, list):
-        got = tuple(got)
-    return _difference(comparable(got), comparable(expected), tolerance)
+    right = comparable(expected)
+    return _difference(comparable(got, isinstance(right, tuple)), right, tolerance)
 
 
 def same(got: Any, expected: Any, tolerance: float) -> bool:
@@ -138,7 +145,7 @@ def _difference_of_parts(
 
 
 def _difference_of_shape(got: np.ndarray, expected: np.ndarray, tolerance: float) -> Difference:
-    if got.size == expected.size and got.size > 0:
+    if got.ndim != expected.ndim and got.size == expected.size > 0:
         reshaped = got.reshape(expected.shape)
         if _equal(reshaped, expected, tolerance).all():
             return Difference(

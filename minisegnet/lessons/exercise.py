@@ -267,7 +267,8 @@ class Lesson:
     predictions: tuple[Prediction, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        names = [item.name for item in (*self.exercises, *self.predictions)]
+        names = [exercise.name for exercise in self.exercises]
+        names += [prediction.name for prediction in self.predictions]
         for name in names:
             if not name.startswith(f"{self.number:02d}/"):
                 raise ValueError(f"lesson {self.number}: {name!r} must be '{self.number:02d}/...'")

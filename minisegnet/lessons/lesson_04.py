@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from minisegnet import functional as F
-from minisegnet.autograd import Tensor, tensor
+from minisegnet.autograd import tensor
 from minisegnet.lessons.exercise import (
     Arguments,
     FunctionExercise,
@@ -16,7 +16,7 @@ from minisegnet.lessons.exercise import (
     ValueExercise,
     distinct,
 )
-from minisegnet.lessons.lesson_04_questions import PREDICTIONS, QUESTIONS
+from minisegnet.lessons.lesson_04_questions import PREDICTIONS, QUESTIONS, RECALL
 
 # ------------------------------------------------------------------ the table worked by hand
 
@@ -177,7 +177,7 @@ def _recipe_cases(rng: np.random.Generator) -> Iterator[Arguments]:
         }
 
 
-def _steps(x, weight, stride, frame, dilation, kernel=None) -> Tensor:
+def _steps(x, weight, stride, frame, dilation, kernel=None):
     """The recipe with a step changed: ``frame`` maps a kernel side to (before, after)."""
     top, left = (frame(k) for k in weight.shape[2:])
     padded = F.pad(F.insert_zeros(x, stride), (*left, *top))
@@ -282,7 +282,7 @@ RECIPE = FunctionExercise(
 # ------------------------------------------------------------------ sizes
 
 
-def size(size, kernel, stride, padding, output_padding, dilation):
+def output_size(size, kernel, stride, padding, output_padding, dilation):
     """How many rows a transposed convolution makes of ``size`` rows."""
     stamped = (size - 1) * stride + dilation * (kernel - 1) + 1
     return stamped - 2 * padding + output_padding
@@ -303,10 +303,10 @@ def _size_cases(rng: np.random.Generator) -> Iterator[Arguments]:
 SIZE = FunctionExercise(
     name="04/size",
     question=(
-        "Write size(size, kernel, stride, padding, output_padding, dilation): the rows that come "
-        "out."
+        "Write output_size(size, kernel, stride, padding, output_padding, dilation): the rows that "
+        "come out."
     ),
-    definition=size,
+    definition=output_size,
     data=_size_cases,
     engine=lambda size, kernel, stride, padding, output_padding, dilation: F.conv_transpose2d(
         tensor(np.zeros((1, 1, size, size))),
@@ -436,6 +436,6 @@ OUTPUT_PADDING = FunctionExercise(
 LESSON = Lesson(
     number=4,
     title="Transposed convolution",
-    exercises=(BY_HAND, SCATTER, RECIPE, SIZE, OUTPUT_PADDING, *QUESTIONS),
+    exercises=(RECALL, BY_HAND, SCATTER, RECIPE, SIZE, OUTPUT_PADDING, *QUESTIONS),
     predictions=PREDICTIONS,
 )

@@ -1,4 +1,4 @@
-"""Lesson 4, transposed convolution: its predictions and its questionnaire."""
+"""Lesson 4, transposed convolution: its recall, its predictions and its questionnaire."""
 
 from __future__ import annotations
 
@@ -26,6 +26,38 @@ def _there_and_back() -> str:
     size, values = back.shape == x.shape, back.shape == x.shape and np.allclose(back, x.numpy())
     return {(True, True): "both", (True, False): "the size"}.get((size, bool(values)), "neither")
 
+
+def _windows(rows: int, columns: int) -> tuple[int, ...]:
+    """The size of the convolution that the recall asks for, by the engine."""
+    x, w = tensor(np.zeros((1, 1, rows, columns))), tensor(np.zeros((1, 1, 3, 3)))
+    return F.conv2d(x, w, stride=3, padding=1).shape[2:]
+
+
+RECALL = ValueExercise(
+    name="04/recall",
+    question="What size comes out of 9x13 cells, kernel 3, stride 3, padding 1?",
+    definition=lambda: _windows(9, 13),
+    mistakes=(
+        Mistake("Rows and columns changed places: rows first.", lambda: _windows(13, 9)),
+        Mistake(
+            "You counted the steps: the first window needs none, so there is one more.",
+            lambda: ((9 + 2 - 3) // 3, (13 + 2 - 3) // 3),
+        ),
+        Mistake(
+            "Padding is on both sides: add it twice.",
+            lambda: ((9 + 1 - 3) // 3 + 1, (13 + 1 - 3) // 3 + 1),
+        ),
+        Mistake(
+            "You rounded up: a window that does not fit whole is not there.",
+            lambda: (-(-(9 + 2 - 3) // 3) + 1, -(-(13 + 2 - 3) // 3) + 1),
+        ),
+    ),
+    hints=(
+        "How many cells has the padded map, and how many steps of 3 does the window have room for?",
+        "floor((size + 2*padding - kernel) / stride) + 1, for rows and then for columns.",
+    ),
+    explanation="floor((size + 2*padding - kernel) / stride) + 1 on each axis.",
+)
 
 PREDICTIONS = (
     Prediction(
@@ -66,7 +98,7 @@ PREDICTIONS = (
 QUESTIONS = (
     ValueExercise.choice(
         "04/inverse",
-        "Why is C transposed and not inverted?",
+        "At stride 2, why is the matrix C of a convolution transposed and not inverted?",
         right="no inverse",
         wrong={
             "too slow": "An inverse would not be too slow but missing: C has fewer rows than "
@@ -78,8 +110,8 @@ QUESTIONS = (
             "How many rows and columns has C?",
             "A map that makes few numbers of many has forgotten something.",
         ),
-        explanation="C makes few numbers of many, so nothing can undo it. Its transpose asks for "
-        "less: the way back for gradients, and the size.",
+        explanation="At stride 2 C makes few numbers of many, so nothing can undo it. Its transpose "
+        "promises less: the size again, and the way back for gradients.",
     ),
     ValueExercise.choice(
         "04/chooser",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -59,6 +60,11 @@ class Note:
         table = f"<table style='margin:.4em 0 0 0'>{rows}</table>" if rows else ""
         colour = _COLOURS[self.tone]
         return f"<div style='border-left:4px solid {colour};padding:.2em .8em'>{head}{table}</div>"
+
+
+def _with_code(sentence: str) -> str:
+    """The sentence as HTML, what stands between backticks as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(sentence))
 
 
 @dataclass(frozen=True, repr=False)

@@ -118,8 +118,8 @@ def average_precision(
     ----------
     .. [1] T.-Y. Lin et al., "Microsoft COCO: common objects in context", ECCV 2014, and the
        evaluation code that goes with it.
-    .. [2] M. Everingham et al., "The Pascal visual object classes (VOC) challenge", IJCV 2010,
-       section 4.2.
+    .. [2] M. Everingham et al., "The Pascal visual object classes challenge: a retrospective", IJCV
+       2015.
 
     Examples
     --------

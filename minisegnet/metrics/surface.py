@@ -67,7 +67,7 @@ def hausdorff_distance(
     References
     ----------
     .. [1] D. P. Huttenlocher, G. A. Klanderman and W. J. Rucklidge, "Comparing images using the
-       Hausdorff distance", IEEE TPAMI 1993, equations 1 and 2, and section IV for percentiles.
+       Hausdorff distance", IEEE TPAMI 1993 (also on ranks in place of the maximum).
 
     Examples
     --------
@@ -192,7 +192,7 @@ def boundary_f1(
     References
     ----------
     .. [1] G. Csurka, D. Larlus and F. Perronnin, "What is a good evaluation measure for semantic
-       segmentation?", BMVC 2013, section 3.
+       segmentation?", BMVC 2013.
 
     Examples
     --------
@@ -277,10 +277,11 @@ def _boolean(name: str, which: str, mask: Array) -> Array:
 
 def _steps(name: str, spacing: Spacing, ndim: int) -> tuple[float, ...]:
     """The size of a pixel along each axis."""
-    steps = (spacing,) * ndim if isinstance(spacing, Real) else tuple(spacing)
+    given: Any = (spacing,) * ndim if isinstance(spacing, Real) else spacing
+    steps = tuple(float(step) for step in given)
     if len(steps) != ndim or not all(step > 0 for step in steps):
         raise ValueError(
             f"{name}: spacing is {spacing}: give one size above 0, or one for each of the {ndim} "
             "axes of the masks"
         )
-    return tuple(float(step) for step in steps)
+    return steps

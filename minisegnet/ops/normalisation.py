@@ -26,8 +26,8 @@ from minisegnet.kernels.rows import (
     column_moments,
     column_products,
     column_sums,
-    detrend_columns,
     from_table,
+    mix_columns,
     scale_columns,
 )
 
@@ -112,7 +112,7 @@ def batch_norm(
     inverse = 1 / xp.sqrt(variance + eps)
     scale = inverse if weight is None else inverse * weight.astype(x.dtype, copy=False)
     shift = xp.zeros_like(mean) if bias is None else bias.astype(x.dtype, copy=False)
-    out = scale_columns(table, mean, scale, shift)
+    out = scale_columns(table, scale, shift - mean * scale)
 
     def backward(grad):
         table_of_grad = as_table(grad)
@@ -125,9 +125,10 @@ def batch_norm(
             of_input = from_table(table_of_grad * scale, x.shape)
             return of_input, None, None, sum_with_normalised, total
         product = sum_with_normalised()
-        of_input = detrend_columns(
-            table, mean, inverse * product / count, table_of_grad, total / count, scale
-        )
+        # The formula at the head of this file, sorted into what multiplies x, what g, and the rest.
+        pull = -scale * inverse * product / count
+        level = -scale * total / count - mean * pull
+        of_input = mix_columns(table, pull, table_of_grad, scale, level)
         return from_table(of_input, x.shape), None, None, product, total
 
     return from_table(out, x.shape), backward

@@ -21,7 +21,7 @@ from minisegnet.checkpoint import load, save
 from minisegnet.gradcheck import gradcheck
 
 if TYPE_CHECKING:
-    from minisegnet import data, plot, train
+    from minisegnet import data, explain, lessons, plot, train
 
 __version__ = "0.1.0"
 
@@ -29,8 +29,10 @@ __all__ = [
     "Tensor",
     "cuda_is_available",
     "data",
+    "explain",
     "functional",
     "gradcheck",
+    "lessons",
     "load",
     "losses",
     "manual_seed",
@@ -45,7 +47,7 @@ __all__ = [
     "train",
 ]
 
-_LOADED_WHEN_ASKED_FOR = ("data", "plot", "train")
+_LOADED_WHEN_ASKED_FOR = ("data", "explain", "lessons", "plot", "train")
 
 
 def __getattr__(name: str) -> Any:

@@ -83,11 +83,12 @@ def multiply(a: Array, b: Array) -> Rule:
 def divide(a: Array, b: Array) -> Rule:
     """a / b; integers divide into float32."""
     a, b = promote(as_float(a), as_float(b))
+    value = a / b
 
     def backward(grad):
-        return lambda: grad / b, lambda: -grad * a / (b * b)
+        return lambda: grad / b, lambda: -grad * value / b
 
-    return a / b, backward
+    return value, backward
 
 
 def power(a: Array, b: Array) -> Rule:

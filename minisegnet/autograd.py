@@ -85,6 +85,11 @@ def op(rule: Callable[P, tuple[Any, Callable[[Array], tuple[Any, ...]]]]) -> Cal
         for place in range(len(args)) if takes_any_number else places:
             name = parameters[min(place, len(parameters) - 1)].name
             given = values[place] if place < len(values) else kwargs.get(name)
+            if not _is_operand(given) and given is not None:
+                raise TypeError(
+                    f"{rule.__name__.strip('_')}: {name} is a {type(given).__name__}, not a "
+                    "tensor: make one with minisegnet.tensor(...)"
+                )
             inputs.append(given)
             if place < len(values):
                 values[place] = _unwrap(given)
@@ -101,9 +106,10 @@ def op(rule: Callable[P, tuple[Any, Callable[[Array], tuple[Any, ...]]]]) -> Cal
         if wanted and is_recording() and out.dtype.kind == "f":
             out._node = _record(rule.__name__.strip("_"), backward, inputs)
             out.requires_grad = True
+        outputs = (out, *(Tensor(extra) for extra in extras))
         if is_observed():
-            announce(Event(rule.__name__.strip("_"), inputs, out, options_of(args, kwargs)))
-        return (out, *(Tensor(extra) for extra in extras)) if extras else out
+            announce(Event(rule.__name__.strip("_"), inputs, outputs, options_of(args, kwargs)))
+        return outputs if extras else out
 
     return run
 

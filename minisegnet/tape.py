@@ -25,8 +25,8 @@ class Event:
     name: str
     #: What was given as its arrays: tensors, arrays, numbers or None.
     inputs: Sequence[Any]
-    #: The tensor that came out (the first, where there are several).
-    output: Any
+    #: The tensors that came out; the first is the one that gradients come back from.
+    outputs: Sequence[Any]
     #: All the other arguments by name, defaults included.
     options: Mapping[str, Any]
 
@@ -80,10 +80,10 @@ def observe(observer: Callable[[Event], None]) -> Iterator[None]:
     --------
     >>> import minisegnet as ms
     >>> x = ms.tensor([[1.0, 2.0, 3.0]])
-    >>> with observe(lambda event: print(event.name, event.output.shape, dict(event.options))):
+    >>> with observe(lambda event: print(event.name, event.outputs[0].shape, dict(event.options))):
     ...     y = (x * 2).sum(dim=1)
     multiply (1, 3) {}
-    sum (1,) {'axis': 1, 'keepdims': False}
+    sum (1,) {'axes': 1, 'keepdims': False}
     """
     before = _mode.observers
     _mode.observers = (*before, observer)

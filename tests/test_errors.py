@@ -55,6 +55,11 @@ WRONG = {
         ValueError,
         ["conv2d", "(3, 5, 6)", "x[None]"],
     ),
+    "sigmoid list": (
+        lambda: F.sigmoid([1.0, 2.0]),
+        TypeError,
+        ["sigmoid", "input is a list", "minisegnet.tensor"],
+    ),
     "conv2d list": (
         lambda: F.conv2d([[1.0, 2.0]], t(1, 1, 1, 1)),
         TypeError,

@@ -190,6 +190,15 @@ def test_exceptions_are_reported_with_the_line_and_the_case():
     assert [label for label, _ in verdict.details] == ["x =", "w =", "with"]
 
 
+def test_the_line_is_the_readers_own_even_if_numpy_raises():
+    def inverts(x, w, factor):
+        return np.linalg.inv(x) * factor + w
+
+    sentence = judge(SUM, inverts).sentence
+    assert sentence.startswith("Your function raised LinAlgError:")
+    assert sentence.endswith('In the line "return np.linalg.inv(x) * factor + w".')
+
+
 def test_interrupting_is_not_swallowed():
     def interrupted(x, w, factor):
         raise KeyboardInterrupt
@@ -207,6 +216,7 @@ def test_interrupting_is_not_swallowed():
         (TABLE, [[1, 2, 3]], "Your result has shape (1, 3): the answer has shape (2, 3)."),
         (TABLE, [1, 2, 3, 4, 5, 6], "The numbers are right, but in shape (6,)"),
         (TABLE, [[1, 2, 3], [4, 9, 9]], "2 of 6 are wrong, the first at [1, 1]: 9."),
+        (TABLE, tensor([[1, 2, 3], [4, 5, 7.5]]), "1 of 6 are wrong, the first at [1, 2]: 7.5."),
         (TABLE, "six", "Your answer is the word 'six'"),
         (TABLE, object(), "Your answer is an object: give numbers"),
         (NUMBER, 0.5, "0.5 is not it."),
@@ -341,12 +351,15 @@ def test_blanks_are_seen_without_source():
         "def documented(x, w, factor):\n    'What to do.'\n"
         "def forgot_return(x, w, factor):\n    y = x * factor + w\n"
         "def constant(x, w, factor):\n    return 7\n"
-        "def raises(x, w, factor):\n    raise NotImplementedError\n",
+        "def raises(x, w, factor):\n    raise NotImplementedError\n"
+        "def zero(x, w, factor):\n    return 0\n"
+        "def adds(x, w, factor):\n    return x + w\n"
+        "def hole(x, w, factor):\n    return x * factor + ...\n",
         space,
     )
-    for name in ("empty", "documented", "raises"):
+    for name in ("empty", "documented", "raises", "hole"):
         assert judge(SUM, space[name]).status is Status.NOT_ATTEMPTED, name
-    for name in ("forgot_return", "constant"):
+    for name in ("forgot_return", "constant", "zero", "adds"):
         assert judge(SUM, space[name]).status is Status.WRONG, name
 
 
@@ -379,6 +392,7 @@ def test_nan_and_inf_are_values():
 def test_tolerance_grows_with_the_numbers_and_integers_are_exact():
     assert same([1e6 + 1.0, 0.0], [1e6, 0.0], 1e-5)
     assert not same([1.00002], [1.0], 1e-5)
+    assert same([1e-9], [0.0], 1e-5) and same([0.0], [1e-9], 1e-5)
     assert not same([10_001], [10_000], 1e-5)
 
 

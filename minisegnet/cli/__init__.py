@@ -1,12 +1,13 @@
-"""The command line: ``minisegnet train``, ``resume``, ``evaluate``, ``predict``, ``models``, ``doctor``."""
+"""The command line: ``minisegnet train``, ``evaluate``, ``predict`` and the others."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import click
 
-from minisegnet.cli.doctor import doctor
+from minisegnet.cli.doctor import doctor, version_of
 from minisegnet.cli.errors import Commands, run_safely
 from minisegnet.cli.models import models
 from minisegnet.cli.score import evaluate, predict
@@ -17,14 +18,18 @@ __all__ = ["cli", "main"]
 
 @click.group(
     cls=Commands,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(package_name="minisegnet", message="minisegnet %(version)s")
-def cli() -> None:
+@click.version_option(version_of("minisegnet"), message="minisegnet %(version)s")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Train segmentation networks, score them, and apply them to pictures.
 
     Begin with 'minisegnet train': a small U-Net learns procedural shapes within a minute.
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 for command in (train, resume, evaluate, predict, models, doctor):
@@ -43,5 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         0; 1 when something failed on the way; 2 for wrong usage or bad data; 130 after Ctrl-C.
+
+    Examples
+    --------
+    >>> main(["--version"])  # doctest: +ELLIPSIS
+    minisegnet ...
+    0
     """
-    return run_safely(cli, arguments)
+    return run_safely(cli, sys.argv[1:] if arguments is None else arguments)

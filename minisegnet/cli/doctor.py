@@ -29,18 +29,19 @@ def _findings() -> Iterator[tuple[str, str]]:
     yield "python", f"{platform.python_version()} ({sys.executable})"
     yield "system", f"{platform.system()} {platform.machine()}"
     for package in PACKAGES:
-        yield package, _version(package)
+        yield package, version_of(package)
     yield "threads", f"{thread_count()} of {os.cpu_count()} cores"
     yield "BLAS", _blas()
     problem = cuda_problem()
     yield "GPU", _gpu() if problem is None else f"none: {problem}"
 
 
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
+    """The installed version of a package, or a word on why there is none."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return "not installed" if package != "minisegnet" else "run from its source folder"
+        return "not installed" if package != "minisegnet" else "(run from its source folder)"
 
 
 def _blas() -> str:

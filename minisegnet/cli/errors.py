@@ -15,8 +15,9 @@ from typing import Any
 import click
 
 from minisegnet.checks import did_you_mean
-from minisegnet.train import Diverged
+from minisegnet.train import DivergedError
 
+DEBUG = "--debug"
 WRONG_USAGE = 2
 FAILED = 1
 INTERRUPTED = 130
@@ -32,22 +33,15 @@ _AS_TYPED = {
 }
 _API_NAME = re.compile(rf"\b({'|'.join(_AS_TYPED)})\b=?")
 
-_debug = False
 
-
-class Command(click.Command):
-    """A command that takes ``--debug`` and suggests the option that was meant."""
+class _Helpful(click.Command):
+    """Takes ``--debug``, and suggests the option that was meant."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params.append(
             click.Option(
-                ["--debug"],
-                is_flag=True,
-                is_eager=True,
-                expose_value=False,
-                callback=_set_debug,
-                help="Show where an error arose.",
+                [DEBUG], is_flag=True, expose_value=False, help="Show where an error arose."
             )
         )
 
@@ -57,30 +51,19 @@ class Command(click.Command):
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             known = [o for p in self.get_params(ctx) for o in (*p.opts, *p.secondary_opts)]
-            flags = [option for option in known if option.startswith("--")]
+            meant = did_you_mean(error.option_name, [o for o in known if o.startswith("--")])
+            advice = meant if meant.startswith("did") else f"see {ctx.command_path} --help"
             raise click.UsageError(
-                f"no option {error.option_name} in 'minisegnet {self.name}': "
-                f"{_suggestion(error.option_name, flags, f'minisegnet {self.name} --help')}"
+                f"no option {error.option_name} in '{ctx.command_path}': {advice}"
             ) from None
 
 
-class Commands(click.Group):
+class Command(_Helpful):
+    """A command of ``minisegnet``."""
+
+
+class Commands(_Helpful, click.Group):
     """The group of commands: suggests the one that was meant."""
-
-    command_class = Command
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.params.append(
-            click.Option(
-                ["--debug"],
-                is_flag=True,
-                is_eager=True,
-                expose_value=False,
-                callback=_set_debug,
-                help="Show where an error arose.",
-            )
-        )
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -93,25 +76,13 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def _set_debug(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
-    global _debug
-    _debug = _debug or value
-
-
-def _suggestion(word: str, known: Sequence[str], help_command: str) -> str:
-    sentence = did_you_mean(word, known)
-    return sentence if sentence.startswith("did") else f"see {help_command}"
-
-
-def run_safely(cli: click.Group, arguments: Sequence[str] | None) -> int:
+def run_safely(cli: click.Group, arguments: Sequence[str]) -> int:
     """Run a command; whatever goes wrong becomes one line ``error: ...`` and an exit code."""
-    global _debug
-    _debug = False
     _silence_libraries()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            code = cli.main(arguments, prog_name="minisegnet", standalone_mode=False)
+            code = cli.main(list(arguments), prog_name="minisegnet", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except BrokenPipeError:
@@ -121,10 +92,9 @@ def run_safely(cli: click.Group, arguments: Sequence[str] | None) -> int:
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except Exception as error:
-        if _debug:
+        if DEBUG in arguments:
             traceback.print_exc()
-        line = " ".join(_describe(error).split())
-        print(f"error: {line}", file=sys.stderr)
+        print("error:", " ".join(_describe(error).split()), file=sys.stderr)
         return _exit_code(error)
 
 
@@ -147,7 +117,7 @@ def _describe(error: Exception) -> str:
         return _describe_usage(error)
     if isinstance(error, MemoryError):
         return "out of memory: take a smaller --batch-size, --crop, --size or --base"
-    if isinstance(error, (ValueError, Diverged)):
+    if isinstance(error, (ValueError, DivergedError)):
         return _API_NAME.sub(lambda name: _AS_TYPED[name[1]], str(error))
     if isinstance(error, OSError):
         if error.filename is None or type(error).__str__ is not OSError.__str__:

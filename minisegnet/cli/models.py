@@ -21,6 +21,6 @@ def models() -> None:
             f"{name:{widths[0]}}  {paper:{widths[1]}}  {count_text:>{widths[2]}}  {sizes}".rstrip()
         )
     click.echo(
-        "Parameters are those of the paper's width (3 channels in); 'minisegnet train --model NAME' "
-        "makes a toy of a quarter of it unless --base says otherwise."
+        "Parameters are those of the paper's width with 3 channels in. 'minisegnet train --model "
+        "NAME' makes a toy of a fraction of that width unless --base says otherwise."
     )

@@ -14,8 +14,6 @@ from minisegnet.data import default_palette
 from minisegnet.data.images import unpack_colours
 from minisegnet.train import Epoch, Run
 
-CURVES = "curves.png"
-PREDICTIONS = "predictions.png"
 PICTURES_SHOWN = 6
 
 
@@ -25,7 +23,7 @@ def draw_curves(history: Sequence[Epoch], path: Path) -> None:
 
 
 def draw_predictions(run: Run, path: Path) -> None:
-    """Write the first validation pictures, their truth, what the best weights say, and the errors."""
+    """Write the first validation pictures with truth, prediction and errors."""
     dataset = run.data("val")
     model = run.best_model(run.options["device"])
     rows = [dataset[index] for index in range(min(PICTURES_SHOWN, len(dataset)))]

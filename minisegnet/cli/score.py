@@ -166,7 +166,7 @@ def _targets(paths: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
 
 
 def _write_png(pixels: npt.NDArray[np.uint8], path: Path) -> None:
-    """Write (H, W) grey or (H, W, 3) colour bytes; a link of that name is replaced, not followed."""
+    """Write bytes (H, W) or (H, W, 3); a link of that name is replaced, not followed."""
     from PIL import Image  # imported here because reading it takes a while
 
     if path.is_symlink():

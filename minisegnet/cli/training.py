@@ -12,11 +12,11 @@ import click
 
 from minisegnet.cli.display import Display, counted
 from minisegnet.cli.errors import INTERRUPTED, Command
-from minisegnet.cli.pictures import CURVES, PREDICTIONS, draw_curves, draw_predictions
-from minisegnet.train import Diverged, Run, Trainer
+from minisegnet.cli.pictures import draw_curves, draw_predictions
+from minisegnet.train import DivergedError, Run, Trainer
+from minisegnet.train.defaults import described_default
 from minisegnet.train.options import OPTIONS, Option, check_option, read_toml
-from minisegnet.train.run import CONFIG, described_default
-from minisegnet.train.saving import BEST, HISTORY, LAST, saved_history
+from minisegnet.train.saving import BEST, CONFIG, CURVES, HISTORY, LAST, PREDICTIONS, saved_history
 
 QUIET_HELP = "Print only the result."
 
@@ -89,12 +89,13 @@ def resume(
 
 
 def _already_finished(run: Run, trainer: Trainer) -> int:
-    epochs = trainer.epoch
+    """Say so, and draw again what an interruption may have left out of date."""
+    _draw(run, trainer)
+    done = trainer.epoch
     click.echo(
-        f"{run.folder} is finished: {epochs} of {run.options['epochs']} epochs are done. "
-        f"To go on: minisegnet resume {_quoted(run.folder)} --epochs {2 * epochs}"
+        f"{run.folder} is finished: {counted(done, 'epoch')} of {run.options['epochs']} done. "
+        f"To go on: minisegnet resume {_quoted(run.folder)} --epochs {2 * done}"
     )
-    _draw(run, trainer, only_missing=True)
     return 0
 
 
@@ -108,9 +109,9 @@ def _train(run: Run, trainer: Trainer, quiet: bool) -> int:
         _draw(run, trainer)
     except KeyboardInterrupt:
         return _interrupted(run, trainer)
-    except Diverged as error:
+    except DivergedError as error:
         lr = run.options["lr"]
-        raise Diverged(
+        raise DivergedError(
             f"{str(error).split('. ')[0]}: train again with a lower learning rate, say --lr "
             f"{lr / 10:g} instead of {lr:g}; what was saved before is in {run.folder}"
         ) from error
@@ -140,12 +141,9 @@ def _heading(run: Run, trainer: Trainer) -> str:
     )
 
 
-def _draw(run: Run, trainer: Trainer, only_missing: bool = False) -> None:
-    """The pictures of a run; once it is finished, those that an interruption left out."""
-    if not (only_missing and (run.folder / CURVES).exists()):
-        draw_curves(trainer.history, run.folder / CURVES)
-    if not (only_missing and (run.folder / PREDICTIONS).exists()):
-        draw_predictions(run, run.folder / PREDICTIONS)
+def _draw(run: Run, trainer: Trainer) -> None:
+    draw_curves(trainer.history, run.folder / CURVES)
+    draw_predictions(run, run.folder / PREDICTIONS)
 
 
 def _summary(run: Run, trainer: Trainer) -> str:
@@ -161,8 +159,9 @@ def _summary(run: Run, trainer: Trainer) -> str:
     )
     lines = [
         f"{counted(trainer.epoch, 'epoch')} in {seconds:.0f} s. On "
-        f"{counted(len(run.data('val')), 'mask')} it has not seen: mean IoU {_score(best.mean_iou)}, pixel accuracy {_score(best.pixel_accuracy)} "
-        f"(epoch {best.epoch})",
+        f"{counted(len(run.data('val')), 'mask')} it has not seen: mean IoU "
+        f"{_score(best.mean_iou)}, pixel accuracy {_score(best.pixel_accuracy)} (epoch "
+        f"{best.epoch})",
         f"{run.folder} holds",
         *(f"  {name:18} {what}" for name, what in files),
         f"next: minisegnet evaluate {_quoted(run.folder)}",

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minisegnet.autograd import Tensor, tensor
 from minisegnet.checks import Pair, pair
 from minisegnet.explain.ledger import Index
 from minisegnet.explain.numbers import as_maps, as_numbers
@@ -43,6 +44,12 @@ class Operands:
     w: np.ndarray
     bias: np.ndarray | None
     layout: Layout
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Input, weight and bias as the operations take them."""
+        bias = None if self.bias is None else tensor(self.bias)
+        return tensor(self.x), tensor(self.w), bias
 
     @property
     def panels(self) -> tuple[Panel, ...]:

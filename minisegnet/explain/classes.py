@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from minisegnet.autograd import tensor
-from minisegnet.explain.arguments import shape
 from minisegnet.explain.ledger import Cell, Factor, Index, Ledger, Origin, Term
 from minisegnet.explain.numbers import as_numbers, exact, show, show_factor
 from minisegnet.explain.panels import Mark, Panel, Step
@@ -79,9 +78,7 @@ def read_logits(input: Any, dim: int | None, names: Sequence[str] | None, op: st
     return Logits(shown, values.shape, axis + values.ndim % 2, tuple(names or ()))
 
 
-def softmax(
-    input: Any, dim: int | None = None, names: Sequence[str] | None = None
-) -> Walkthrough:
+def softmax(input: Any, dim: int | None = None, names: Sequence[str] | None = None) -> Walkthrough:
     r"""Softmax, and the class that comes out: how logits become probabilities and a decision.
 
     .. math:: p_k = \frac{e^{z_k - m}}{\sum_j e^{z_j - m}}, \qquad m = \max_j z_j
@@ -154,7 +151,7 @@ def softmax(
         )
 
     def panel(name: str, values: np.ndarray, kind: Any = "map", **more: Any) -> Panel:
-        labels = logits.labels if values.shape == z.shape else {}
+        labels: dict[str, Any] = dict(logits.labels) if values.shape == z.shape else {}
         return Panel(name, values, kind, **more, **labels, lead=("image", "class"))
 
     chosen = np.zeros(z.shape, bool)

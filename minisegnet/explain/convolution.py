@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from minisegnet.autograd import tensor
 from minisegnet.checks import Pair
 from minisegnet.explain.arguments import (
     Operands,
@@ -75,8 +74,8 @@ def conv2d(
     """
     op = "conv2d"
     given = operands(input, weight, bias, op)
-    args = [None if a is None else tensor(a) for a in (given.x, given.w, given.bias)]
-    result = conv.conv2d(*args, stride, padding, dilation, groups).numpy()
+    x, w, b = given.tensors
+    result = conv.conv2d(x, w, b, stride, padding, dilation, groups).numpy()
     stride, dilation = pairs(op, stride=stride, dilation=dilation)
     around = _frame(padding, given.w.shape[2:], dilation)
     geometry = _Geometry(given, stride, around, dilation, groups)

@@ -58,7 +58,7 @@ def cross_entropy(
     Examples
     --------
     >>> walk = cross_entropy([2, 30], 0, names=["cat", "background"])
-    >>> float(walk.result)
+    >>> round(float(walk.result), 4)
     28.0
     >>> print(walk.at(0, 0))
     -log(exp(2) / (exp(2) + exp(30))) = 28
@@ -141,7 +141,7 @@ class _Costs:
     def walkthrough(self, reduction: str, result: Any) -> Walkthrough:
         """The steps: probabilities, those of the true classes, their logarithms, the mean."""
         void = {Mark.VOID: self.shown(~self.valid)}
-        labels = {"column_labels": self.logits.names} if self.is_table else {}
+        labels: dict[str, Any] = {"column_labels": self.logits.names} if self.is_table else {}
         lead = ("image", "class")
         note: Any = "note"
         start = (
@@ -168,7 +168,9 @@ class _Costs:
             result,
             self.account,
             {
-                "cost": self.costs.reshape(without(self.logits.given, (len(self.logits.given) + 1) % 2)),
+                "cost": self.costs.reshape(
+                    without(self.logits.given, (len(self.logits.given) + 1) % 2)
+                ),
                 "probabilities": self.probabilities.reshape(self.logits.given),
             },
             accounted="cost",
@@ -212,7 +214,9 @@ class _Costs:
             "true class": [index],
             "probability of the true class": [index],
         }
-        return Ledger.of_sum(name, self._terms(z, true, beside), self._equation(z, true), "", places)
+        return Ledger.of_sum(
+            name, self._terms(z, true, beside), self._equation(z, true), "", places
+        )
 
     def _terms(self, z: np.ndarray, true: int, beside: list[Index]) -> Iterator[Term]:
         """weight * (log of the sum of exponentials - logit), for each class that is part truth."""
@@ -254,7 +258,9 @@ class _Costs:
             if reduction == "sum":
                 terms.append(Term.product(factor))
             else:
-                share = Factor(1 / count if count else math.nan, Origin.SHARE, text=f"1/{show(count)}")
+                share = Factor(
+                    1 / count if count else math.nan, Origin.SHARE, text=f"1/{show(count)}"
+                )
                 terms.append(Term((factor, share), value / count if count else math.nan))
         left = " + ".join(texts) or "0"
         expression = left if reduction == "sum" else f"({left}) / {show(count)}"

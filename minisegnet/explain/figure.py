@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import io
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -172,4 +171,3 @@ def pixels(figure: Figure, dpi: int) -> np.ndarray:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
-

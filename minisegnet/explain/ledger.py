@@ -199,11 +199,11 @@ class Ledger:
         >>> walk = explain.conv_transpose2d([[1, 2], [3, 4]], [[1, 0], [1, 1]], padding=1)
         >>> print(walk.at(0, 0).table())
         result[0, 0] = 7
-          product  from         times         padded input  flipped kernel
-          1*1 = 1  input[0, 0]  kernel[1, 1]  [0, 0]        [0, 0]
-          2*1 = 2  input[0, 1]  kernel[1, 0]  [0, 1]        [0, 1]
-          3*0 = 0  input[1, 0]  kernel[0, 1]  [1, 0]        [1, 0]
-          4*1 = 4  input[1, 1]  kernel[0, 0]  [1, 1]        [1, 1]
+          product  from         times         flipped kernel
+          1*1 = 1  input[0, 0]  kernel[1, 1]  [0, 0]
+          2*1 = 2  input[0, 1]  kernel[1, 0]  [0, 1]
+          3*0 = 0  input[1, 0]  kernel[0, 1]  [1, 0]
+          4*1 = 4  input[1, 1]  kernel[0, 0]  [1, 1]
         """
         header, *rows = self.rows()
         columns = range(len(header))
@@ -223,7 +223,7 @@ class Ledger:
             for term in self.terms
             for factor in term.factors
             for name in factor.places
-            if name not in own
+            if name not in own and factor.places[name] != factor.index
         ]
         names = list(dict.fromkeys(elsewhere))
         remarks = any(term.remark for term in self.terms)

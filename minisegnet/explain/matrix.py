@@ -133,7 +133,9 @@ def matrix_account(
     def account(cell: Cell) -> Ledger:
         place = given.layout.name("result", cell.n, cell.channel, cell.row, cell.col)
         row = int(np.ravel_multi_index((cell.channel, cell.row, cell.col), result.shape[1:]))
-        return Ledger.of_sum(place, terms(cell), places={f"{name} times the column": [(row, cell.n)]})
+        return Ledger.of_sum(
+            place, terms(cell), places={f"{name} times the column": [(row, cell.n)]}
+        )
 
     return account
 

@@ -150,7 +150,7 @@ class Panel:
             )
 
     def relevant_planes(self, lit: Lit, most: int) -> tuple[list[Plane], int]:
-        """The planes to show, and how many are left out: where not all fit, those with lit cells stay."""
+        """The planes to show (those with lit cells, if not all fit), and how many are left out."""
         planes = list(self.planes())
         cells = lit.get(self.name, frozenset())
         wanted = {index[:-2] for index in cells}

@@ -67,8 +67,11 @@ def max_pool2d(
             tensor(x), kernel_size, stride, padding, dilation, ceil_mode, return_indices=True
         )
     )
-    options = pairs(op, kernel_size=kernel_size, stride=steps, padding=padding, dilation=dilation)
-    pool = _Pool(x, Layout(is_matrix), *options, ceil_mode, result, indices)
+    kernel, by, around, spread = pairs(
+        op, kernel_size=kernel_size, stride=steps, padding=padding, dilation=dilation
+    )
+    layout = Layout(is_matrix)
+    pool = _Pool(x, layout, kernel, by, around, spread, ceil_mode, result, indices)
     return Walkthrough(
         op,
         pool.facts(),
@@ -110,7 +113,9 @@ class _Pool:
     def facts(self) -> tuple[str, ...]:
         """Shapes, options, and the size formula with its numbers."""
         options = options_text(
-            stride=(self.stride, None), padding=(self.padding, (0, 0)), dilation=(self.dilation, (1, 1))
+            stride=(self.stride, None),
+            padding=(self.padding, (0, 0)),
+            dilation=(self.dilation, (1, 1)),
         )
         window = shape(np.empty(self.kernel))
         rounding = "ceil" if self.ceil_mode else "floor"
@@ -156,7 +161,9 @@ class _Pool:
                 f"{place % width} is row {place // width}, column {place % width}.",
                 (where,),
             ),
-            Step("Keep it", "The rest is dropped.", (Panel("result", array(self.result), "result"),)),
+            Step(
+                "Keep it", "The rest is dropped.", (Panel("result", array(self.result), "result"),)
+            ),
         )
 
     def _padding_step(self) -> Step:
@@ -177,9 +184,7 @@ class _Pool:
         name = self.layout.name("result", cell.n, cell.channel, cell.row, cell.col)
         index = self.layout.index(cell.n, cell.channel, cell.row, cell.col)
         total = exact(self.result[cell.n, cell.channel, cell.row, cell.col])
-        return Ledger(
-            name, terms, total, f"max({', '.join(values)})", places={"indices": [index]}
-        )
+        return Ledger(name, terms, total, f"max({', '.join(values)})", places={"indices": [index]})
 
     def _terms(self, cell: Cell) -> Iterator[Term]:
         n, c, (height, width) = cell.n, cell.channel, self.x.shape[2:]

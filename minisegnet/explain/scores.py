@@ -1,9 +1,9 @@
-"""IoU, Dice and the confusion matrix: counting pixels, step by step."""
+"""IoU and Dice of one class: how two regions overlap, pixel by pixel."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -12,10 +12,10 @@ import numpy as np
 
 from minisegnet.explain.arguments import shape
 from minisegnet.explain.ledger import Cell, Factor, Index, Ledger, Origin, Term
-from minisegnet.explain.numbers import Number, as_numbers, exact, show, show_total
+from minisegnet.explain.masks import Masks, read_masks
+from minisegnet.explain.numbers import Number, exact, show
 from minisegnet.explain.panels import Mark, Panel, Step
 from minisegnet.explain.walkthrough import Walkthrough
-from minisegnet.metrics import ConfusionMatrix
 
 _OUTCOMES = {
     "TP": Mark.HIT,
@@ -23,56 +23,6 @@ _OUTCOMES = {
     "FN": Mark.MISS,
     "": Mark.VOID,
 }
-
-
-@dataclass(frozen=True, eq=False)
-class _Masks:
-    """A prediction and the truth as (rows, columns) or (N, 1, rows, columns)."""
-
-    prediction: np.ndarray
-    truth: np.ndarray
-    valid: np.ndarray
-    ndim: int
-
-    def index(self, cell: Cell) -> Index:
-        """The cell's index."""
-        return (cell.n, cell.channel, cell.row, cell.col)[-self.truth.ndim :]
-
-    def own_index(self, index: Index) -> Index:
-        """The same pixel as an index in what the reader gave."""
-        return {1: index[1:], 2: index, 3: (index[0], *index[2:])}[self.ndim]
-
-    @property
-    def panels(self) -> tuple[Panel, ...]:
-        """The reader's own masks."""
-        void = {Mark.VOID: ~self.valid}
-        return (
-            Panel("prediction", self.prediction, marks=void),
-            Panel("truth", self.truth, marks=void),
-        )
-
-
-def _masks(prediction: Any, target: Any, ignore_index: int | None, op: str) -> _Masks:
-    first, second = as_numbers(prediction, "prediction", op), as_numbers(target, "target", op)
-    if first.shape != second.shape:
-        raise ValueError(
-            f"{op}: prediction has shape {first.shape} and target {second.shape}: give two masks "
-            "of one shape"
-        )
-    if first.ndim not in (1, 2, 3):
-        raise ValueError(
-            f"{op}: the masks have shape {first.shape}: give (rows, columns), or (N, rows, columns)"
-        )
-    if second.dtype.kind == "f":
-        raise TypeError(f"{op}: target holds {second.dtype}: give the true classes as integers")
-    ndim = first.ndim
-    shown = (len(first), 1, *first.shape[1:]) if ndim == 3 else ((1, *first.shape)[-2:])
-    first, second = first.reshape(shown), second.reshape(shown)
-    valid = np.ones(shown, bool) if ignore_index is None else second != ignore_index
-    return _Masks(first, second, valid, ndim)
-
-
-# ---------------------------------------------------------------------------- one class's overlap
 
 
 def iou(
@@ -181,7 +131,7 @@ _SQUARED_DICE = _Rule(
 def _overlap(
     op: str, prediction: Any, target: Any, positive: int, ignore_index: int | None, rule: _Rule
 ) -> Walkthrough:
-    masks = _masks(prediction, target, ignore_index, op)
+    masks = read_masks(prediction, target, ignore_index, op)
     labels = set(np.unique(masks.truth[masks.valid])) | set(np.unique(masks.prediction))
     if positive == 1 and 255 in labels and labels <= {0, 255}:
         raise ValueError(
@@ -194,7 +144,7 @@ def _overlap(
 class _Overlap:
     """Two regions, from which the steps and the ledgers are made."""
 
-    def __init__(self, op: str, masks: _Masks, positive: int, rule: _Rule) -> None:
+    def __init__(self, op: str, masks: Masks, positive: int, rule: _Rule) -> None:
         self.op, self.masks, self.positive, self.rule = op, masks, positive, rule
         self.is_soft = masks.prediction.dtype.kind == "f"
         counted = masks.valid.astype(np.int64)
@@ -237,8 +187,10 @@ class _Overlap:
         sentence = f"{self.rule.soft if self.is_soft else self.rule.hard} = {self.account_of_all()}"
         if math.isnan(result):
             sentence += ": both masks are empty. A mean over classes leaves it out."
-        what = "The probability of the class, and the truth." if self.is_soft else (
-            "Two masks of classes."
+        what = (
+            "The probability of the class, and the truth."
+            if self.is_soft
+            else ("Two masks of classes.")
         )
         return Walkthrough(
             self.op,
@@ -262,8 +214,8 @@ class _Overlap:
         return (
             Step(
                 "Compare",
-                f"TP: class {self.positive} and found. FP: claimed wrongly. FN: missed. TN: rightly "
-                "left alone.",
+                f"TP: class {self.positive} and found. FP: claimed wrongly. FN: missed. TN: "
+                "rightly left alone.",
                 (Panel("outcome", outcomes, marks=marks),),
             ),
             Step(
@@ -304,8 +256,10 @@ class _Overlap:
             note, outcome = "", f"{show(self.p[index])}*{show(self.t[index])}"
         else:
             outcome = show(part)
-            note = f"{self.outcomes()[index] or 'void'}: adds 1 to the intersection" if part else (
-                f"{self.outcomes()[index] or 'void, not counted'}: not in the intersection"
+            note = (
+                f"{self.outcomes()[index] or 'void'}: adds 1 to the intersection"
+                if part
+                else (f"{self.outcomes()[index] or 'void, not counted'}: not in the intersection")
             )
         if not self.below:
             return Ledger(name, (), math.nan, "0 / 0", note, places)
@@ -344,151 +298,3 @@ class _Overlap:
         if self.rule.factor == 2:
             return f"2*{both} / ({claimed} + {true})"
         return f"{both} / ({claimed} + {true} - {both})"
-
-
-# ---------------------------------------------------------------------------- the confusion matrix
-
-
-def confusion_matrix(
-    prediction: Any,
-    target: Any,
-    num_classes: int | None = None,
-    ignore_index: int | None = None,
-) -> Walkthrough:
-    """The confusion matrix: for every true class, what its pixels were taken for.
-
-    Parameters
-    ----------
-    prediction, target : (rows, columns) or (N, rows, columns) of int
-        Classes.
-    num_classes : int, optional
-        By default one more than the largest label.
-    ignore_index : int, optional
-        The label of void pixels in the target.
-
-    Returns
-    -------
-    Walkthrough
-        Rows of the result are the truth. ``.at(i, j)`` counts the pixels of class i that were
-        predicted as j.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ or a label is out of range.
-
-    Examples
-    --------
-    >>> walk = confusion_matrix([[0, 1, 1], [2, 1, 0]], [[0, 1, 2], [2, 0, 0]])
-    >>> walk.result
-    array([[2, 1, 0],
-           [0, 1, 0],
-           [0, 1, 1]])
-    >>> print(walk.at(0, 0))
-    1 + 1 = 2
-    """
-    op = "confusion_matrix"
-    masks = _masks(prediction, target, ignore_index, op)
-    if masks.prediction.dtype.kind == "f":
-        raise TypeError(f"{op}: prediction holds floats: take the argmax over the classes first")
-    counted = masks.truth[masks.valid]
-    largest = max(masks.prediction.max(), counted.max() if counted.size else 0)
-    number = int(largest) + 1 if num_classes is None else num_classes
-    matrix = ConfusionMatrix(number, ignore_index)
-    matrix.update(masks.prediction, masks.truth)
-
-    def account(cell: Cell) -> Ledger:
-        here = (masks.truth == cell.row) & (masks.prediction == cell.col) & masks.valid
-        indices: list[Index] = [tuple(index) for index in np.argwhere(here).tolist()]
-        terms = [
-            Term.product(
-                Factor(
-                    1,
-                    Origin.INPUT,
-                    masks.own_index(i),
-                    {"prediction": i, "truth": i},
-                    array_name="pixel",
-                )
-            )
-            for i in indices
-        ]
-        note = f"pixels of class {cell.row} that were taken for class {cell.col}"
-        pairs = {"truth, prediction": indices}
-        return Ledger.of_sum(f"result[{cell.row}, {cell.col}]", terms, "", note, pairs)
-
-    return Walkthrough(
-        op,
-        (f"masks {shape(masks.truth)}, {number} classes; {counted.size} pixels count",),
-        tuple(_confusion_steps(masks, matrix)),
-        matrix.matrix.copy(),
-        account,
-        {"iou": matrix.iou(), "dice": matrix.dice(), "class accuracy": matrix.class_accuracy()},
-        remarks=_means(matrix),
-        stage=("truth, prediction",),
-    )
-
-
-def _confusion_steps(masks: _Masks, matrix: ConfusionMatrix) -> Iterator[Step]:
-    classes = range(matrix.num_classes)
-    void = {Mark.VOID: ~masks.valid}
-    pairs = np.empty(masks.truth.shape, object)
-    for index in np.ndindex(pairs.shape):
-        pairs[index] = f"{masks.truth[index]},{masks.prediction[index]}"
-    yield Step("Start", "Two masks of classes.", masks.panels)
-    yield Step(
-        "Pair them up",
-        "Every pixel is a pair: the true class and the predicted one.",
-        (Panel("truth, prediction", pairs, marks=void),),
-    )
-    diagonal = np.eye(matrix.num_classes, dtype=bool)
-    result = Panel(
-        "result",
-        matrix.matrix.copy(),
-        "result",
-        {Mark.HIT: diagonal},
-        row_labels=tuple(f"true {i}" for i in classes),
-        column_labels=tuple(f"as {j}" for j in classes),
-    )
-    scores = np.empty((matrix.num_classes, 3), object)
-    for i in classes:
-        scores[i] = [_quotient(*parts) for parts in _score_parts(matrix.matrix, i)]
-    if matrix.ignore_index is not None and 0 <= matrix.ignore_index < matrix.num_classes:
-        scores[matrix.ignore_index] = math.nan
-    yield Step(
-        "Score each class",
-        "On the diagonal stand the hits; the rest of a class's row was missed, the rest of its "
-        "column claimed wrongly. A class that is nowhere has no score.",
-        (
-            Panel(
-                "scores",
-                scores,
-                "note",
-                row_labels=tuple(f"class {i}" for i in classes),
-                column_labels=("IoU", "Dice", "recall"),
-            ),
-        ),
-    )
-    yield Step("Count the pairs", "Rows are the truth, columns the prediction.", (result,))
-
-
-def _score_parts(counts: np.ndarray, i: int) -> list[tuple[int, int]]:
-    """Above and below the line: IoU, Dice and recall of class i."""
-    hit, true, claimed = int(counts[i, i]), int(counts[i].sum()), int(counts[:, i].sum())
-    return [(hit, true + claimed - hit), (2 * hit, true + claimed), (hit, true)]
-
-
-def _quotient(above: int, below: int) -> Number:
-    return Fraction(above, below) if below else math.nan
-
-
-def _means(matrix: ConfusionMatrix) -> tuple[str, ...]:
-    counts = matrix.matrix
-    hits, total = int(counts.trace()), int(counts.sum())
-    accuracy = f"pixel accuracy {hits}/{total}"
-    if total:
-        value = show_total(Fraction(hits, total)).rpartition("= ")[2]
-        accuracy += f" = {value}"
-    return (
-        f"{accuracy}; mean IoU {show(matrix.mean_iou())}; mean Dice {show(matrix.mean_dice())}; "
-        f"class average (mean recall) {show(matrix.mean_class_accuracy())}",
-    )

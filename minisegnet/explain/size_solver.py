@@ -115,7 +115,9 @@ class Sizes(Sequence[Solution]):
             for row in rows
         )
         title = html.escape(str(self).split("\n", 1)[0])
-        return f"<div>{title}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        return (
+            f"<div>{title}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        )
 
 
 def _size(size: Pair) -> str:
@@ -123,13 +125,15 @@ def _size(size: Pair) -> str:
 
 
 def _row(s: Solution) -> list[str]:
-    overlap = f"{s.least_overlap}" if s.least_overlap == s.most_overlap else (
-        f"{s.least_overlap} to {s.most_overlap}"
+    overlap = (
+        f"{s.least_overlap}"
+        if s.least_overlap == s.most_overlap
+        else (f"{s.least_overlap} to {s.most_overlap}")
     )
     if s.least_overlap == 0:
         remark = "some cells stay empty"
     elif s.overlap_ratio > 1:
-        remark = "uneven: checkerboard"
+        remark = "uneven"
     else:
         remark = "even"
     numbers = [str(getattr(s, name)) for name in _COLUMNS]
@@ -178,8 +182,8 @@ def sizes(
     From 29x29 to 57x57 by a transposed convolution:
     kernel  stride  padding  output_padding  dilation  overlap  ratio  multiply-adds  remark
          2       2        1               1         1        1      1              1  even
-         4       2        2               1         1        4      1           3.86  even
-         3       2        1               0         1   1 to 4      4           2.21  uneven: checkerboard
+         4       2        2               1         1        4      1           3.93  even
+         3       2        1               0         1   1 to 4      4           2.22  uneven
     """
     op = "sizes"
     before, after = pair(from_, "from_", op, 1), pair(to, "to", op, 1)
@@ -233,7 +237,12 @@ def _preference(s: Solution) -> tuple[Any, ...]:
 
 
 def covered(
-    size: int, kernel: int, stride: int, padding: int = 0, output_padding: int = 0, dilation: int = 1
+    size: int,
+    kernel: int,
+    stride: int,
+    padding: int = 0,
+    output_padding: int = 0,
+    dilation: int = 1,
 ) -> np.ndarray:
     """Along one axis: how many of ``size`` input cells reach each output cell.
 

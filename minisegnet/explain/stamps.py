@@ -13,7 +13,6 @@ from minisegnet.explain.ledger import Cell, Factor, Index, Ledger, Origin, Term
 from minisegnet.explain.numbers import exact, show_factor
 from minisegnet.explain.panels import Frame, Mark, Panel, Step
 from minisegnet.explain.walkthrough import Moment, Walkthrough, bias_factor
-from minisegnet.kernels import reference
 
 if TYPE_CHECKING:
     from minisegnet.explain.transposed import Recipe
@@ -41,7 +40,8 @@ class _Stamps:
         )
         # Output padding can lie beyond what the stamps reach; the canvas holds both.
         self.size = tuple(
-            max(r, r - p + e) for r, p, e in zip(reach, recipe.padding, recipe.output_padding, strict=True)
+            max(r, r - p + e)
+            for r, p, e in zip(reach, recipe.padding, recipe.output_padding, strict=True)
         )
         self.canvas = np.zeros((len(x), self.outputs, *self.size), x.dtype)
         for channel, row, column in product(*map(range, x.shape[1:])):
@@ -121,7 +121,8 @@ class _Stamps:
     def _stamp_name(self, *cell: int) -> str:
         """``2 * kernel, from (0, 1)``, after the cell of the input that stamps."""
         row, column = cell[-2:]
-        return f"{show_factor(exact(self.given.x[0, 0, row, column]))} * kernel, from ({row}, {column})"
+        value = show_factor(exact(self.given.x[0, 0, row, column]))
+        return f"{value} * kernel, from ({row}, {column})"
 
     def _sum_step(self) -> Step:
         frame, (rows, columns) = self.frame, self.recipe.padding
@@ -230,7 +231,7 @@ class _Stamps:
                 self._stage(canvas, to_come, own),
                 lit,
                 sentence=f"input[{', '.join(map(str, index))}] = {factor} stamps {factor} * kernel "
-                f"on rows {_span(rows)} and columns {_span(columns)}; stamps add where they overlap",
+                f"on rows {_span(rows)} and columns {_span(columns)}, added to what is there",
             )
         yield Moment(self._stage(canvas, to_come & False, own), {}, None, self._last_sentence())
 

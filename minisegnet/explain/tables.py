@@ -158,9 +158,13 @@ class PlaneBlock:
         corner = (left + first * self.cell, top + upper)
         axes.add_patch(
             Rectangle(
-                corner, (last - first) * self.cell, lower - upper, fill=False, edgecolor=INK,
+                corner,
+                (last - first) * self.cell,
+                lower - upper,
+                fill=False,
+                edgecolor=INK,
                 linewidth=2,
-            )  # fmt: skip
+            )
         )
 
     def _what_is_cut(self, axes: Axes, x: float, y: float) -> None:

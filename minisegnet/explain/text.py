@@ -52,7 +52,9 @@ def account(ledger: Ledger, width: int = 96) -> str:
 def legend(marks: Iterable[Mark]) -> str:
     """What the symbols mean."""
     symbols = {**SYMBOLS, Mark.CHOSEN: "*", Mark.CROPPED: "( )"}
-    return "   ".join(f"{symbols[mark]} {mark}" for mark in Mark if mark in set(marks) & set(symbols))
+    return "   ".join(
+        f"{symbols[mark]} {mark}" for mark in Mark if mark in set(marks) & set(symbols)
+    )
 
 
 def _step(step: Step, number: int, lit: Lit, width: int, paint: _Paint, used: set[Mark]) -> str:

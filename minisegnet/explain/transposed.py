@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from minisegnet.autograd import tensor
 from minisegnet.checks import Pair
 from minisegnet.explain.arguments import (
     Operands,
+    Padding,
     both,
     by_axis,
     count,
@@ -101,9 +101,10 @@ def conv_transpose2d(
     """
     op = "conv_transpose2d"
     given = operands(input, weight, bias, op)
-    args = [None if a is None else tensor(a) for a in (given.x, given.w, given.bias)]
-    options = (stride, padding, output_padding, groups, dilation)
-    result = conv.conv_transpose2d(*args, *options).numpy()
+    x, w, b = given.tensors
+    result = conv.conv_transpose2d(
+        x, w, b, stride, padding, output_padding, groups, dilation
+    ).numpy()
     stride, padding, output_padding, dilation = pairs(
         op, stride=stride, padding=padding, output_padding=output_padding, dilation=dilation
     )
@@ -145,13 +146,22 @@ class Recipe:
         self.stride, self.padding, self.dilation = stride, padding, dilation
         self.output_padding = output_padding
         around = [d * (k - 1) - p for d, k, p in zip(dilation, self.kernel, padding, strict=True)]
-        self.around = tuple(around)
-        self.amounts = tuple((a, a + e) for a, e in zip(around, output_padding, strict=True))
+        self.around: Pair = (around[0], around[1])
+        self.amounts: Padding = (
+            (around[0], around[0] + output_padding[0]),
+            (around[1], around[1] + output_padding[1]),
+        )
         self.outputs = given.w.shape[1] * groups
         self.size = tuple(
             (n - 1) * s - 2 * p + d * (k - 1) + e + 1
             for n, s, p, d, k, e in zip(
-                given.x.shape[2:], stride, padding, dilation, self.kernel, output_padding, strict=True
+                given.x.shape[2:],
+                stride,
+                padding,
+                dilation,
+                self.kernel,
+                output_padding,
+                strict=True,
             )
         )
         self.slid = "dilated flipped kernel" if dilation != (1, 1) else "flipped kernel"
@@ -168,8 +178,10 @@ class Recipe:
         """What every cell of the padded input is."""
         codes = reference.pad_or_crop(spread, self.amounts, _PADDING)[0, 0]
         for axis, extra in enumerate(self.output_padding):
-            tail = codes[codes.shape[0] - extra :] if axis == 0 else (
-                codes[:, codes.shape[1] - extra :]
+            tail = (
+                codes[codes.shape[0] - extra :]
+                if axis == 0
+                else (codes[:, codes.shape[1] - extra :])
             )
             tail[tail == _PADDING] = _EXTRA
         return codes
@@ -281,7 +293,8 @@ class Recipe:
 
     def _cut_panel(self, spread: np.ndarray) -> Panel:
         """Everything that was or will be there, with a frame around what stays."""
-        grow = tuple(tuple(max(amount, 0) for amount in pair) for pair in self.amounts)
+        (above, below), (left, right) = self.amounts
+        grow = (max(above, 0), max(below, 0)), (max(left, 0), max(right, 0))
         whole = reference.pad_or_crop(spread, grow)
         codes = reference.pad_or_crop(self.spread_codes[None, None], grow, _PADDING)[0, 0]
         (top, bottom), (left, right) = (
@@ -298,7 +311,9 @@ class Recipe:
         panels = [Panel("flipped kernel", self.layout.array(flipped), "kernel", lead=("", ""))]
         sentence = "Turn the kernel upside down and left to right"
         if self.given.w.shape[1] > 1 or self.given.w.shape[0] > self.groups:
-            sentence += ", and read its channels the other way round: (out, in) instead of (in, out)"
+            sentence += (
+                ", and read its channels the other way round: (out, in) instead of (in, out)"
+            )
         if self.dilation != (1, 1):
             spread, gaps = dilated(flipped, self.dilation)
             panels.append(

@@ -85,8 +85,8 @@ class Walkthrough:
            [3, 7, 4]])
     >>> print(walk.at(1, 1))
     1*1 + 2*1 + 3*0 + 4*1 = 7
-    >>> [step.title for step in walk.steps][1:4]
-    ['Pad', 'Flip the kernel', 'Slide and sum']
+    >>> [step.title for step in walk.steps]
+    ['Start', 'Pad', 'Flip the kernel', 'Count the overlap', 'Slide and sum']
     >>> walk.steps[1].arrays["padded input"]
     array([[0, 0, 0, 0],
            [0, 1, 2, 0],
@@ -260,10 +260,32 @@ class Walkthrough:
         --------
         >>> from minisegnet import explain
         >>> walk = explain.conv2d([[1, 2, 3], [4, 5, 6]], [[1, 0], [2, -1]])
-        >>> print(walk.text(0, 1))  # doctest: +ELLIPSIS
+        >>> print(walk.text(0, 1))  # doctest: +NORMALIZE_WHITESPACE
         conv2d
-        ...
-          [2]*[1] ...
+        input 2x3, kernel 2x2, stride 1, padding 0, dilation 1
+        rows: floor((2 + 2*0 - 1*(2 - 1) - 1) / 1) + 1 = 1
+        columns: floor((3 + 2*0 - 1*(2 - 1) - 1) / 1) + 1 = 2
+        <BLANKLINE>
+        1. Start
+           The map, and the kernel to be laid on it.
+        <BLANKLINE>
+           input (2x3)    kernel (2x2)
+            1 [2][3]        1  0
+            4 [5][6]        2 -1
+        <BLANKLINE>
+        2. Slide and sum
+           Lay the kernel on every window, one cell at a time; multiply cell by cell and sum the
+           products.
+        <BLANKLINE>
+           result (1x2)
+            4 [6]
+        <BLANKLINE>
+        result[0, 1] = 2*1 + 3*0 + 5*2 + 6*(-1) = 6
+          product      from         times
+          2*1 = 2      input[0, 1]  kernel[0, 0]
+          3*0 = 0      input[0, 2]  kernel[0, 1]
+          5*2 = 10     input[1, 1]  kernel[1, 0]
+          6*(-1) = -6  input[1, 2]  kernel[1, 1]
         """
         cell = None if row is None or col is None else self.cell(row, col, channel, n)
         return text.render(self, cell, width, colour)

@@ -128,7 +128,9 @@ class _Windows:
     def __init__(self, walk: Walkthrough, first: Cell) -> None:
         self.walk = walk
         rows, columns = walk.cells.shape[-2:]
-        cells = [Cell(r, c, first.channel, first.n) for r, c in product(range(rows), range(columns))]
+        cells = [
+            Cell(r, c, first.channel, first.n) for r, c in product(range(rows), range(columns))
+        ]
         if len(cells) > _MOST_CELLS_TO_POINT_AT:
             cells = [first]
         self.cells = cells
@@ -187,14 +189,13 @@ def _equation(ledger: Ledger) -> str:
     return f"{escape(ledger.name)} = {left or '0'} = {total}{note}"
 
 
-def _step(
-    walk: Walkthrough, number: int, step: Step, windows: _Windows, marks: set[Mark]
-) -> str:
+def _step(walk: Walkthrough, number: int, step: Step, windows: _Windows, marks: set[Mark]) -> str:
     panels = "".join(_panel(panel, windows, marks) for panel in step.panels)
     # A sentence above a small matrix gets a few lines, not a column of single words.
     width = min(max(len(step.sentence) / 7, 11), 23) + 2.1
     return (
-        f'<div class="st" style="min-width:{width:.1f}em"><div class="no">{number}</div><div class="ti">{escape(step.title)}</div>'
+        f'<div class="st" style="min-width:{width:.1f}em"><div class="no">{number}</div>'
+        f'<div class="ti">{escape(step.title)}</div>'
         f'<div class="se">{escape(step.sentence)}</div><div class="rw">{panels}</div></div>'
     )
 
@@ -222,8 +223,12 @@ def _plane(plane: Plane, windows: _Windows) -> str:
         label = f"<th>{escape(plane.row_labels[r])}</th>" if plane.row_labels else ""
         cells = "".join(_cell(plane, r, c, texts[r][c], windows) for c in columns)
         lines.append(f"<tr>{label}{cells}</tr>")
-    cut = "" if (len(rows), len(columns)) == shape else (
-        f", here rows {rows.start}-{rows.stop - 1}, columns {columns.start}-{columns.stop - 1}"
+    cut = (
+        ""
+        if (len(rows), len(columns)) == shape
+        else (
+            f", here rows {rows.start}-{rows.stop - 1}, columns {columns.start}-{columns.stop - 1}"
+        )
     )
     return (
         f'<div class="pn {plane.kind}"><div class="ca">{escape(plane.title)} '

@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 
 from minisegnet.lessons.blanks import has_blank, is_about_a_blank, is_blank
-from minisegnet.lessons.comparing import NotComparableError, difference, same, written
+from minisegnet.lessons.comparing import (
+    NotComparableError,
+    comparable,
+    difference,
+    differing_cells,
+    number,
+    same,
+    written,
+)
 from minisegnet.lessons.exercise import Arguments, Exercise, Mistake, ValueExercise
 from minisegnet.lessons.verdict import Status, Verdict
 
@@ -25,10 +33,10 @@ class Outcome:
 
     @property
     def is_blank(self) -> bool:
-        """Whether it only shows that something is left to write."""
+        """Whether it only shows that something is left to write (None is a forgotten return)."""
         if self.error is not None:
             return is_about_a_blank(self.error)
-        return is_blank(self.value)
+        return self.value is not None and is_blank(self.value)
 
 
 def outcomes(exercise: Exercise, answer: Any, cases: Sequence[Arguments]) -> list[Outcome]:
@@ -140,9 +148,7 @@ def _blank_left(exercise: Exercise, answer: Any, got: Sequence[Outcome]) -> str 
             f"There is still a ... in it. {exercise.question} Write what belongs there, or ask "
             f"lessons.hint({exercise.name!r})."
         )
-    if any(outcome.is_blank and outcome.value is not None for outcome in got) or any(
-        outcome.is_blank and outcome.error is not None for outcome in got
-    ):
+    if any(outcome.is_blank for outcome in got):
         return _invitation(exercise)
     return None
 
@@ -212,15 +218,17 @@ def _is_long(value: Any) -> bool:
 def _without_the_answer(exercise: Exercise, got: Any, expected: Any, sentence: str) -> str:
     """What may be said about a wrong value without giving the right one away."""
     help_ = f"Look again, or ask lessons.hint({exercise.name!r})."
-    if isinstance(expected, str) or np.ndim(expected) == 0:
-        is_kind = np.ndim(got) == 0 and isinstance(got, str) == isinstance(expected, str)
-        return f"{written(got)} is not it. {help_}" if is_kind else sentence
-    if np.shape(got) != np.shape(expected):
-        return sentence
-    wrong = ~np.isclose(np.asarray(got, dtype=float), np.asarray(expected, dtype=float))
-    cell = [int(i) for i in np.argwhere(wrong)[0]]
-    value = np.asarray(got)[tuple(cell)]
-    return f"{int(wrong.sum())} of {wrong.size} are wrong, the first at {cell}: {value}. {help_}"
+    mine, right = comparable(got), comparable(expected)
+    if isinstance(mine, np.ndarray) and isinstance(right, np.ndarray) and mine.shape == right.shape:
+        if not mine.shape:
+            return f"{number(mine)} is not it. {help_}"
+        wrong = differing_cells(mine, right, exercise.tolerance)
+        cell = tuple(int(i) for i in np.argwhere(wrong)[0])
+        count = f"{int(wrong.sum())} of {wrong.size} are wrong"
+        return f"{count}, the first at {list(cell)}: {number(mine[cell])}. {help_}"
+    if isinstance(mine, str) and isinstance(right, str):
+        return f"{mine!r} is not it. {help_}"
+    return sentence
 
 
 def _raised(error: Exception, answer: Callable[..., Any]) -> str:

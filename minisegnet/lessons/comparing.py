@@ -21,10 +21,9 @@ class NotComparableError(TypeError):
 
 @dataclass(frozen=True)
 class Difference:
-    """How a result differs: one sentence, and whether the numbers themselves are to be shown."""
+    """How a result differs, in one sentence."""
 
     sentence: str
-    is_about_values: bool = False
 
 
 def comparable(value: Any, in_parts: bool | None = None) -> Comparable:
@@ -123,7 +122,7 @@ def _difference(got: Comparable, expected: Comparable, tolerance: float) -> Diff
     if isinstance(expected, str):
         if not isinstance(got, str):
             return Difference(f"Your answer is {_kind(got)}: the answer is a word.")
-        return None if _bare(got) == _bare(expected) else Difference("Another word.", True)
+        return None if _bare(got) == _bare(expected) else Difference("Another word.")
     if not isinstance(got, np.ndarray):
         return Difference(f"Your answer is {_kind(got)}: the answer is {_kind(expected)}.")
     if got.shape != expected.shape:
@@ -140,44 +139,48 @@ def _difference_of_parts(
         )
     for number, (part, right) in enumerate(zip(got, expected, strict=True)):
         if found := _difference(part, right, tolerance):
-            return Difference(f"Part {number}: {found.sentence}", found.is_about_values)
+            return Difference(f"Part {number}: {found.sentence}")
     return None
 
 
 def _difference_of_shape(got: np.ndarray, expected: np.ndarray, tolerance: float) -> Difference:
     if got.ndim != expected.ndim and got.size == expected.size > 0:
         reshaped = got.reshape(expected.shape)
-        if _equal(reshaped, expected, tolerance).all():
+        if not differing_cells(reshaped, expected, tolerance).any():
             return Difference(
                 f"The numbers are right, but in shape {got.shape}: the answer has shape "
                 f"{expected.shape}."
             )
-    return Difference(
-        f"Your result has shape {got.shape}: the answer has shape {expected.shape}.", True
-    )
+    return Difference(f"Your result has shape {got.shape}: the answer has shape {expected.shape}.")
 
 
 def _difference_of_cells(
     got: np.ndarray, expected: np.ndarray, tolerance: float
 ) -> Difference | None:
-    wrong = ~_equal(got, expected, tolerance)
+    wrong = differing_cells(got, expected, tolerance)
     if not wrong.any():
         return None
     if not got.shape:
-        return Difference(f"Got {number(got)}, where {number(expected)} is expected.", True)
+        return Difference(f"Got {number(got)}, where {number(expected)} is expected.")
     cell = tuple(int(i) for i in np.argwhere(wrong)[0])
     return Difference(
         f"First difference at {list(cell)}: {number(got[cell])}, where {number(expected[cell])} "
         f"is expected ({int(wrong.sum())} of {wrong.size} cells differ).",
-        True,
     )
 
 
-def _equal(got: np.ndarray, expected: np.ndarray, tolerance: float) -> np.ndarray:
+def differing_cells(got: np.ndarray, expected: np.ndarray, tolerance: float) -> np.ndarray:
+    """Where two arrays of one shape differ by more than the tolerance times the largest number.
+
+    Examples
+    --------
+    >>> differing_cells(np.array([1, 2, 3]), np.array([1.0, 2.5, 3.0]), 1e-5)
+    array([False,  True, False])
+    """
     finite = np.abs(expected[np.isfinite(expected)], dtype=np.float64)
     margin = tolerance * max(1.0, float(finite.max(initial=0.0)))
     left, right = got.astype(np.float64), expected.astype(np.float64)
-    return np.isclose(left, right, rtol=0.0, atol=margin, equal_nan=True)
+    return ~np.isclose(left, right, rtol=0.0, atol=margin, equal_nan=True)
 
 
 def _kind(value: Comparable) -> str:

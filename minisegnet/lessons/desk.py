@@ -210,8 +210,8 @@ class Report:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td style='text-align:left'>{html.escape(name)}</td>"
-            f"<td style='text-align:left'>{html.escape(label)}</td>"
+            f"<tr><td style='text-align:left;white-space:nowrap'>{html.escape(name)}</td>"
+            f"<td style='text-align:left;white-space:nowrap'>{html.escape(label)}</td>"
             f"<td style='text-align:left'>{html.escape(self.questions[name])}</td></tr>"
             for label, names in self._groups()
             for name in names

@@ -110,8 +110,8 @@ QUESTIONS = (
             "How many rows and columns has C?",
             "A map that makes few numbers of many has forgotten something.",
         ),
-        explanation="At stride 2 C makes few numbers of many, so nothing can undo it. Its transpose "
-        "promises less: the size again, and the way back for gradients.",
+        explanation="At stride 2 C makes few numbers of many, so nothing can undo it. Its "
+        "transpose promises less: the size again, and the way back for gradients.",
     ),
     ValueExercise.choice(
         "04/chooser",
@@ -204,7 +204,7 @@ QUESTIONS = (
         },
         hints=(
             "Read the convolution from its output back to its input.",
-            "A convolution puts a ring on before it slides. Undo that.",
+            "A convolution puts a ring on before it slides. Read that backwards.",
         ),
         explanation="The convolution put a ring around its input; on the way back that ring is "
         "dropped.",

@@ -10,7 +10,7 @@ On the command line, ``minisegnet train``, which is :meth:`Run.start`, :meth:`Ru
 """
 
 from minisegnet.train.inference import (
-    Diverged,
+    DivergedError,
     Evaluation,
     centre_crop,
     evaluate,
@@ -23,7 +23,7 @@ from minisegnet.train.run import Run
 from minisegnet.train.saving import restore, save_epoch
 
 __all__ = [
-    "Diverged",
+    "DivergedError",
     "Epoch",
     "Evaluation",
     "OptionError",

@@ -1,8 +1,8 @@
 """Running a network on whole images of any size, and scoring it over a data set.
 
-A network takes only some sizes: a U-Net halves its maps ``depth`` times. An image of another size is
-mirrored outwards at its edges until it fits, and the logits are cropped back, so that every pixel
-of the image gets its prediction. A network with unpadded ("valid") convolutions gives logits
+A network takes only some sizes: a U-Net halves its maps ``depth`` times. An image of another size
+is mirrored outwards at its edges until it fits, and the logits are cropped back, so that every
+pixel of the image gets its prediction. A network with unpadded ("valid") convolutions gives logits
 smaller than its input; mirroring enough on every side makes them cover the image. That is the
 overlap-tile strategy of the U-Net paper [1]_ with a single tile.
 
@@ -24,13 +24,13 @@ from minisegnet.autograd import Tensor, no_grad
 from minisegnet.backend import Array, array_module, is_array, to_device
 from minisegnet.metrics import ConfusionMatrix
 
-__all__ = ["Diverged", "Evaluation", "centre_crop", "evaluate", "input_size", "predict_logits"]
+__all__ = ["DivergedError", "Evaluation", "centre_crop", "evaluate", "input_size", "predict_logits"]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Batch = tuple[Any, Any]
 
 
-class Diverged(ArithmeticError):
+class DivergedError(ArithmeticError):
     """The numbers of a network are no longer finite."""
 
 
@@ -211,7 +211,7 @@ def evaluate(
 
     Raises
     ------
-    Diverged
+    DivergedError
         If the logits are not finite.
     ValueError
         If images, masks and network do not fit each other.
@@ -230,7 +230,7 @@ def evaluate(
     for images, masks in batches:
         logits, target = predict_logits(model, images), as_array(masks, device)
         if not bool(array_module(logits).isfinite(logits).all()):
-            raise Diverged("the network's logits are not finite")
+            raise DivergedError("the network's logits are not finite")
         matrix.update(logits, target)
         count += len(images)
         if loss is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from minisegnet.backend import Array, array_module, to_numpy
 from minisegnet.optim import Optimizer
 from minisegnet.train.inference import (
     Batch,
-    Diverged,
+    DivergedError,
     Evaluation,
     Loss,
     as_array,
@@ -79,7 +79,7 @@ class Progress:
     loss: float
 
 
-class _Exploded(Exception):
+class _ExplodedError(Exception):
     """A loss that is no number any more, and the step (from 1) that it belongs to."""
 
     def __init__(self, step: int, value: float) -> None:
@@ -109,14 +109,14 @@ class _Losses:
             self.read()
 
     def read(self) -> None:
-        """Bring the waiting losses to the host; raises _Exploded at the first that is not usual."""
+        """Bring the waiting losses to the host; the first that is not usual raises."""
         if self._waiting:
             values = to_numpy(array_module(self._waiting[0]).stack(self._waiting)).tolist()
             self._waiting.clear()
             for value in values:
                 self.values.append(float(value))
                 if not self._is_usual(value):
-                    raise _Exploded(len(self.values), value)
+                    raise _ExplodedError(len(self.values), value)
         self._last_reading = time.monotonic()
 
     def _is_usual(self, loss: float) -> bool:
@@ -228,7 +228,7 @@ class Trainer:
 
         Raises
         ------
-        Diverged
+        DivergedError
             If a loss, a weight or a logit is no longer finite, or a loss 1000 times the first.
             The message names the step; the model has its weights from before this epoch again.
         ValueError
@@ -240,7 +240,7 @@ class Trainer:
             try:
                 train_loss = self._train_epoch(train_batches, epochs, on_step)
                 scores = self._score(val_batches)
-            except Diverged:
+            except DivergedError:
                 self.model.load_state_dict(good)
                 raise
             self._finish_epoch(train_loss, scores, time.perf_counter() - start)
@@ -257,7 +257,7 @@ class Trainer:
         """The mean loss of one epoch of steps."""
         if hasattr(batches, "epoch"):
             batches.epoch = self.epoch
-        steps = len(batches) if hasattr(batches, "__len__") else 0
+        steps = len(batches) if isinstance(batches, Sized) else 0
         losses = _Losses(self.history[0].train_loss if self.history else None)
         step = 0
         self.model.train()
@@ -268,7 +268,7 @@ class Trainer:
                 if on_step is not None:
                     on_step(Progress(self.epoch + 1, epochs, step, steps, losses.mean()))
             losses.read()
-        except _Exploded as found:
+        except _ExplodedError as found:
             raise self._diverged(f"the loss is {found.value:.4g} at step {found.step}") from None
         if step == 0:
             raise ValueError("fit: there is no batch to train on: give at least one")
@@ -294,9 +294,9 @@ class Trainer:
         floats = [a for a in self.model.state_dict().values() if a.dtype.kind == "f"]
         return all(bool(array_module(a).isfinite(a).all()) for a in floats)
 
-    def _diverged(self, what: str) -> Diverged:
+    def _diverged(self, what: str) -> DivergedError:
         epoch = self.epoch + 1
-        return Diverged(
+        return DivergedError(
             f"training diverged: {what} of epoch {epoch}. The weights from before that epoch are "
             "kept: go on from them, or begin anew, with a tenth of the learning rate"
         )
@@ -310,7 +310,7 @@ class Trainer:
                 loss=self.loss,
                 ignore_index=self.ignore_index,
             )
-        except Diverged:
+        except DivergedError:
             raise self._diverged(
                 "the logits in validation are not finite after the last step"
             ) from None

@@ -32,7 +32,7 @@ class OptionError(ValueError):
     """An option has a value that cannot be used; the message names the option."""
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """Raised by a check: what to give instead."""
 
 
@@ -74,9 +74,9 @@ def _whole(low: int, high: int | None = None) -> Check:
                 raise ValueError
             number = int(value)
         except (TypeError, ValueError):
-            raise _Refused(wanted) from None
+            raise _RefusedError(wanted) from None
         if number < low or (high is not None and number > high):
-            raise _Refused(wanted)
+            raise _RefusedError(wanted)
         return number
 
     return check
@@ -91,9 +91,9 @@ def _real(wanted: str, fits: Callable[[float], bool]) -> Check:
                 raise ValueError
             number = float(value)
         except (TypeError, ValueError, OverflowError):
-            raise _Refused(wanted) from None
+            raise _RefusedError(wanted) from None
         if not math.isfinite(number) or not fits(number):
-            raise _Refused(wanted)
+            raise _RefusedError(wanted)
         return number
 
     return check
@@ -105,11 +105,11 @@ def _name(known: Callable[[], tuple[str, ...]]) -> Check:
     def check(value: Any) -> str:
         names = known()
         if not isinstance(value, str):
-            raise _Refused("choose one of " + ", ".join(names))
+            raise _RefusedError("choose one of " + ", ".join(names))
         by_key = {name.replace("-", "_").lower(): name for name in names}
         key = value.strip().replace("-", "_").lower()
         if key not in by_key:
-            raise _Refused(did_you_mean(value, names))
+            raise _RefusedError(did_you_mean(value, names))
         return by_key[key]
 
     return check
@@ -117,19 +117,19 @@ def _name(known: Callable[[], tuple[str, ...]]) -> Check:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip() or "\0" in value:
-        raise _Refused("give a path")
+        raise _RefusedError("give a path")
     return value
 
 
 def _switch(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise _Refused("give true or false")
+        raise _RefusedError("give true or false")
     return value
 
 
 @functools.cache
 def loss_names() -> tuple[str, ...]:
-    """The losses a run can minimise: the functions of logits and target in ``minisegnet.losses``."""
+    """The losses a run can minimise: those of ``minisegnet.losses`` on logits and a target."""
     public = ((name, f) for name, f in vars(losses).items() if not name.startswith("_"))
     return tuple(
         name
@@ -140,7 +140,7 @@ def loss_names() -> tuple[str, ...]:
 
 
 _COUNT = _whole(1)
-_LARGEST_SEED = 2**32 - 1
+LARGEST_SEED = 2**31 - 1
 
 #: Every option of a run, in the order in which the help shows them.
 OPTIONS: tuple[Option, ...] = (
@@ -153,7 +153,12 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "crop", _whole(4, 8192), "N", "Side of the random crops to train on  [default: to suit]"
     ),
-    Option("base", _COUNT, "N", "Width: maps of the first layer  [default: a toy's, by model]"),
+    Option(
+        "base",
+        _COUNT,
+        "N",
+        "Width: maps of the first layer  [default: 1/8 of the paper's; 1/4 for a folder]",
+    ),
     Option("depth", _whole(1, 8), "N", "Number of poolings of a U-Net  [default: 3]"),
     Option("epochs", _COUNT, "N", "Times through the training pictures."),
     Option("batch_size", _COUNT, "N", "Pictures in a step."),
@@ -188,7 +193,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("train_size", _COUNT, "N", "Procedural pictures to train on."),
     Option("val_size", _COUNT, "N", "Procedural pictures to score on."),
-    Option("seed", _whole(0, _LARGEST_SEED), "N", "The same seed gives the same run."),
+    Option("seed", _whole(0, LARGEST_SEED), "N", "The same seed gives the same run."),
     Option("device", _name(lambda: DEVICES), "auto|cpu|cuda", "Where to compute."),
     Option("out", _text, "DIR", "Folder of the run  [default: runs/<model>-<data>-<n>]"),
     Option("quiet", _switch, "", "Print only the result."),
@@ -225,7 +230,7 @@ def check_option(name: str, value: Any, called: str | None = None) -> Any:
     option = BY_NAME[name]
     try:
         return option.check(value)
-    except _Refused as refused:
+    except _RefusedError as refused:
         raise OptionError(f"{called or option.flag} is {value!r}: {refused}") from None
 
 

@@ -8,7 +8,6 @@ read. Where to write is never in question: into the folder that it lies in.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -24,55 +23,30 @@ from minisegnet.data import Dataset, read_image, resize_image, transforms
 from minisegnet.data.dataset import ImageArray, MaskArray
 from minisegnet.models import SegmentationModel
 from minisegnet.train import setup
+from minisegnet.train.defaults import absolute, with_defaults
 from minisegnet.train.inference import Evaluation, evaluate, predict_logits
 from minisegnet.train.loop import Epoch, Progress, Trainer
 from minisegnet.train.options import (
-    BY_NAME,
     OPTIONS,
     Given,
     OptionError,
     check_table,
     read_json,
 )
-from minisegnet.train.saving import BEST, HISTORY, LAST, restore, save_epoch
+from minisegnet.train.saving import (
+    BEST,
+    CONFIG,
+    HISTORY,
+    LAST,
+    remove_leftovers,
+    restore,
+    save_epoch,
+)
 from minisegnet.train.schedules import build_schedule
 
-__all__ = ["CONFIG", "Run"]
+__all__ = ["Run"]
 
-CONFIG = "config.json"
 FOUND = "found"
-
-LEARNING_RATES = {"adam": 2e-3, "adamw": 2e-3, "rmsprop": 1e-3, "sgd": 5e-2}
-
-_DEFAULTS: Given = {
-    "model": "unet",
-    "data": setup.SHAPES,
-    "loss": "cross_entropy",
-    "optimizer": "adam",
-    "weight_decay": 0.0,
-    "schedule": "constant",
-    "schedule_epochs": 20,
-    "seed": 0,
-    "device": "auto",
-    "quiet": False,
-}
-_SHAPES_DEFAULTS: Given = {
-    "classes": 4,
-    "size": 64,
-    "epochs": 12,
-    "batch_size": 16,
-    "augment": "none",
-    "train_size": 1024,
-    "val_size": 200,
-}
-_FOLDER_DEFAULTS: Given = {
-    "epochs": 30,
-    "batch_size": 8,
-    "augment": "mirror",
-    "val_fraction": 0.2,
-}
-_SHAPES_ONLY = ("train_size", "val_size")
-_FOLDER_ONLY = ("ignore_index", "val_fraction")
 
 
 class Run:
@@ -110,7 +84,7 @@ class Run:
         OptionError, ValueError
             If the options, the data and the network do not fit each other.
         """
-        options = _with_defaults(given)
+        options = with_defaults(given)
         if options["out"] is not None:
             _refuse_used(Path(options["out"]))
         options["device"] = setup.choose_device(options["device"])
@@ -156,7 +130,7 @@ class Run:
         ]
         if missing:
             raise OptionError(f"{path} is damaged: it lacks {', '.join(missing)}; restore it")
-        return cls(folder, {**_with_defaults(given), **given}, found)
+        return cls(folder, {**with_defaults(given), **given}, found)
 
     def _write_config(self) -> None:
         """Write ``config.json``; ``out`` is the folder's name now, for the reader only."""
@@ -185,7 +159,7 @@ class Run:
         if data is not None and (data == setup.SHAPES) != setup.is_shapes(options):
             raise OptionError(f"--data {data}: this run is on {options['data']}: name it, or none")
         if data is not None and data != setup.SHAPES:
-            options["data"] = _absolute(data)
+            options["data"] = absolute(data)
         options["epochs"] = epochs or options["epochs"]
         options["device"] = setup.choose_device(device or options["device"])
 
@@ -200,6 +174,7 @@ class Run:
             If the checkpoint is damaged or does not fit ``config.json``.
         """
         options = self.options
+        remove_leftovers(self.folder)
         backend.manual_seed(options["seed"])
         model = setup.build_model(options, self.found["channels"])
         model.to(setup.choose_device(options["device"]))
@@ -230,12 +205,11 @@ class Run:
 
         Raises
         ------
-        Diverged
+        DivergedError
             If the loss is no longer finite; the files hold the epoch before.
         OSError
             If the folder cannot be written to.
         """
-
         self._write_config()
 
         def finish(row: Epoch) -> None:
@@ -375,53 +349,6 @@ def _largest(logits: Array, size: tuple[int, int]) -> Array:
 
 
 # ---------------------------------------------------------------------------- options and folders
-
-
-def _with_defaults(given: Given) -> Given:
-    """All options: those given, and the defaults of the others."""
-    options = {option.name: given.get(option.name) for option in OPTIONS}
-    _fill(options, _DEFAULTS)
-    shapes = setup.is_shapes(options)
-    for name in _FOLDER_ONLY if shapes else _SHAPES_ONLY:
-        if options[name] is not None:
-            kind = "a folder (--data PATH)" if shapes else "procedural shapes (--data shapes)"
-            raise OptionError(f"{BY_NAME[name].flag} is for {kind} only: drop it")
-    _fill(options, _SHAPES_DEFAULTS if shapes else _FOLDER_DEFAULTS)
-    if not shapes:
-        options["data"] = _absolute(options["data"])
-    _fill(options, setup.model_defaults(options["model"]))
-    _fill(options, {"lr": LEARNING_RATES[options["optimizer"]]})
-    return options
-
-
-def _absolute(path: str) -> str:
-    """A path that means the same from every working folder."""
-    return os.path.abspath(os.path.expanduser(path))
-
-
-def described_default(name: str) -> str:
-    """The default of an option for the help; empty where there is none to name.
-
-    Examples
-    --------
-    >>> described_default("optimizer"), described_default("batch_size")
-    ('adam', '16; 8 for a folder')
-    """
-    if name in _DEFAULTS:
-        value = _DEFAULTS[name]
-        return "" if isinstance(value, bool) else str(value)
-    shapes, folder = _SHAPES_DEFAULTS.get(name), _FOLDER_DEFAULTS.get(name)
-    if name in ("classes", "size"):
-        folder = "its own"
-    if shapes is None or folder is None or shapes == folder:
-        return str(shapes or folder or "")
-    return f"{shapes}; {folder} for a folder"
-
-
-def _fill(options: Given, defaults: Given) -> None:
-    for name, value in defaults.items():
-        if options[name] is None:
-            options[name] = value
 
 
 def _check_found(found: Any, path: Path) -> None:

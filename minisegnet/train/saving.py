@@ -2,9 +2,9 @@
 
 ``model.safetensors`` holds the weights of the best epoch, ``last.safetensors`` everything that the
 next epoch depends on, the history included, and ``history.csv`` shows that history to people. Each
-file is replaced as a whole. ``last.safetensors`` is the truth: it is written before ``history.csv``,
-which is rewritten from it when a run is taken up again. A crash between the two therefore costs
-nothing, and a row, once written, never changes.
+file is replaced as a whole. ``last.safetensors`` is the truth: it is written before
+``history.csv``, which is rewritten from it when a run is taken up again. A crash between the two
+therefore costs nothing, and a row, once written, never changes.
 """
 
 from __future__ import annotations
@@ -17,15 +17,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from minisegnet import checkpoint
 from minisegnet.train.loop import Epoch, Trainer
 
 __all__ = [
     "BEST",
+    "CONFIG",
+    "CURVES",
     "HISTORY",
     "LAST",
+    "PREDICTIONS",
+    "remove_leftovers",
     "restore",
     "save_epoch",
     "saved_history",
@@ -35,10 +38,14 @@ __all__ = [
 BEST = "model.safetensors"
 LAST = "last.safetensors"
 HISTORY = "history.csv"
+CONFIG = "config.json"
+CURVES = "curves.png"
+PREDICTIONS = "predictions.png"
+FILES = (BEST, LAST, HISTORY, CONFIG, CURVES, PREDICTIONS)
 
 
 def save_epoch(trainer: Trainer, folder: str | Path) -> None:
-    """Write ``model.safetensors`` (if this epoch is the best), ``last.safetensors``, ``history.csv``.
+    """Write the three files of a run; ``model.safetensors`` only if this epoch is the best.
 
     A Ctrl-C that arrives meanwhile takes effect when all is written.
 
@@ -83,8 +90,14 @@ def saved_history(folder: str | Path) -> list[Epoch]:
         raise ValueError(f"{path} is not the checkpoint of a run ({error})") from error
 
 
+def remove_leftovers(folder: str | Path) -> None:
+    """Remove the half-written files of a program that was killed."""
+    for name in FILES:
+        (Path(folder) / f".{name}.tmp").unlink(missing_ok=True)
+
+
 def write_history(history: Sequence[Epoch], folder: Path) -> None:
-    """Write ``history.csv``: a row an epoch, numbers in the shortest form that reads back exactly."""
+    """Write ``history.csv``: numbers in the shortest form that reads back exactly."""
     with checkpoint.atomic_write(folder / HISTORY, newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Epoch)], lineterminator="\n")
         writer.writeheader()

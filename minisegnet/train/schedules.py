@@ -58,7 +58,8 @@ class CosineCycles(Schedule):
     ) -> None:
         if not 0 <= warm_up < period:
             raise ValueError(
-                f"CosineCycles: warm_up is {warm_up} and period {period}: choose 0 <= warm_up < period"
+                f"CosineCycles: warm_up is {warm_up} and period {period}: choose "
+                "0 <= warm_up < period"
             )
         self.period, self.warm_up, self.floor = period, warm_up, floor
         super().__init__(optimizer)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,21 +14,20 @@ import numpy as np
 from minisegnet import losses, models, optim
 from minisegnet.autograd import Tensor
 from minisegnet.backend import cuda_is_available, library_for
-from minisegnet.checks import did_you_mean
 from minisegnet.data import DataLoader, Dataset, Folder, Shapes, mean_std, transforms
 from minisegnet.data.dataset import ImageArray, MaskArray
 from minisegnet.data.images import pack_colours
 from minisegnet.data.layouts import find_layout
 from minisegnet.models import SegmentationModel
 from minisegnet.train.inference import Batch, Loss
-from minisegnet.train.options import OptionError
+from minisegnet.train.options import LARGEST_SEED, OptionError
 
 SHAPES = "shapes"
 NO_VOID = -100
 """The void label of data that has none: no pixel has it, except where a picture was padded."""
 
 LARGEST_CROP = 256
-_VALIDATION_SEED = 2**32  # seeds given by people are smaller, so no training set has this one
+_VALIDATION_SEED = LARGEST_SEED + 1  # so that no training set is drawn from this seed
 
 Facts = dict[str, Any]
 
@@ -210,12 +208,12 @@ def train_loader(
 # ---------------------------------------------------------------------------- network
 
 
-def model_defaults(name: str) -> dict[str, Any]:
-    """The size of a toy: a quarter of the paper's width, and three poolings where that is free."""
+def model_defaults(name: str, share: int) -> dict[str, Any]:
+    """The size of a toy: the paper's width by ``share``, three poolings where that is free."""
     parameters = inspect.signature(models.TABLE[name].make).parameters
     defaults: dict[str, Any] = {"base": 1, "depth": None}
     if "base" in parameters:
-        defaults["base"] = max(1, int(parameters["base"].default) // 4)
+        defaults["base"] = max(1, int(parameters["base"].default) // share)
     if "depth" in parameters:
         defaults["depth"] = 3
     return defaults

@@ -12,7 +12,16 @@ from minisegnet import explain
 from minisegnet.checks import Pair
 from minisegnet.explain.arguments import both
 from minisegnet.kernels import reference
-from minisegnet.worksheets.problem import Draw, Given, Matrix, Mistake, Problem, integers, matrix_of
+from minisegnet.worksheets.problem import (
+    Draw,
+    Given,
+    Matrix,
+    Mistake,
+    Problem,
+    busy_cell,
+    integers,
+    matrix_of,
+)
 
 Padding = tuple[Pair, Pair]
 
@@ -131,10 +140,11 @@ class _Case:
             "the gaps are too wide: a dilation of d leaves d - 1 cells between two taps, not d",
             self.wrongly(dilation=(down + (down > 1), across + (across > 1))),
         )
-        yield (
-            "the dilation is taken for a stride: it spreads the taps and does not move the window",
-            self.wrongly(stride=self.level.dilation, dilation=(1, 1)),
-        )
+        if self.level.stride != self.level.dilation:
+            yield (
+                "the dilation is taken for a stride: it spreads the taps and moves no window",
+                self.wrongly(stride=self.level.dilation, dilation=(1, 1)),
+            )
         yield (
             "zeros are put into the input: a dilation spreads the kernel",
             self.wrongly(gap=self.level.dilation, dilation=(1, 1)),
@@ -165,7 +175,7 @@ def _problem(case: _Case, random: Random) -> Problem:
         level.dilation,
     )
     answer = matrix_of(walk.result[0, 0])
-    cell = random.randrange(len(answer)), random.randrange(len(answer[0]))
+    cell = busy_cell(walk, random)
     sizes = tuple(f"size, {fact}" for fact in walk.facts[1:])
     return Problem(
         level.title,
@@ -175,12 +185,12 @@ def _problem(case: _Case, random: Random) -> Problem:
         working=(*sizes, f"result[{cell[0]}, {cell[1]}] = {walk.at(*cell)}"),
         cell=cell,
         sum_of=lambda row, column: walk.at(row, column).equation,
-        mistakes=_distinct(case.mistakes(), answer),
+        mistakes=_written(case.mistakes()),
         is_framed=level.is_framed,
     )
 
 
-def _distinct(mistakes: Iterator[tuple[str, Matrix]], answer: Matrix) -> tuple[Mistake, ...]:
+def _written(mistakes: Iterator[tuple[str, Matrix]]) -> tuple[Mistake, ...]:
     """The mistakes that leave anything at all to write down."""
     return tuple(Mistake(sentence, wrong) for sentence, wrong in mistakes if wrong and wrong[0])
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import product
 from random import Random
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from minisegnet.explain.numbers import show
+from minisegnet.explain.walkthrough import Walkthrough
 
 #: None stands for a score that is not defined: 0/0.
 Value: TypeAlias = int | Fraction | None
@@ -117,6 +119,15 @@ def telling(draw: Draw, random: Random, others: Sequence[Problem] = ()) -> Probl
         if problem.is_telling and problem.given not in used:
             return problem
     raise RuntimeError(f"no telling problem in {_MOST_DRAWS} draws of {draw}")
+
+
+def busy_cell(walk: Walkthrough, random: Random) -> tuple[int, int]:
+    """One of the cells of the result that are summed from the most numbers given."""
+    rows, columns = walk.cells.shape[-2:]
+    cells = list(product(range(rows), range(columns)))
+    counts = {cell: len(walk.at(*cell).real_terms) for cell in cells}
+    most = max(counts.values())
+    return random.choice([cell for cell in cells if counts[cell] == most])
 
 
 def matrix_of(array: Any) -> Matrix:

@@ -13,7 +13,15 @@ from minisegnet import explain
 from minisegnet.checks import Pair
 from minisegnet.kernels import reference
 from minisegnet.worksheets.convolution import EXCHANGED, Level
-from minisegnet.worksheets.problem import Draw, Given, Matrix, Mistake, Problem, integers, matrix_of
+from minisegnet.worksheets.problem import (
+    Draw,
+    Given,
+    Mistake,
+    Problem,
+    busy_cell,
+    integers,
+    matrix_of,
+)
 
 
 @dataclass(frozen=True)
@@ -99,9 +107,13 @@ class _Case:
             self.but(stride=tuple(s + (s > 1) for s in self.stride)),
         )
         rows, columns = self.stride
+        extra = zip(self.output_padding, self.stride, strict=True)
+        # Cutting the padding off one side only can leave as many cells too many.
+        too = ", or the padding is cut off one side only" if self._is_alike else ""
         yield (
-            "zeros are inserted behind the last row or column too: they go between two cells only",
-            np.pad(self.by_loops(), ((0, rows - 1), (0, columns - 1))),
+            "zeros are inserted behind the last row or column too (they go between two cells "
+            f"only){too}",
+            self.but(output_padding=tuple(a + s - 1 for a, s in extra)),
         )
         if rows != columns:
             yield (
@@ -119,10 +131,17 @@ class _Case:
             "the padding is added: in a transposed convolution it cuts off",
             self.but(padding=(-rows, -columns)),
         )
-        whole = self.but(padding=(0, 0))
-        yield "the padding is cut off one side only: it is cut off every side", whole[
-            rows:, columns:
-        ]
+        if not self._is_alike:
+            whole = self.but(padding=(0, 0))
+            yield (
+                "the padding is cut off one side only: it is cut off every side",
+                whole[rows:, columns:],
+            )
+
+    @property
+    def _is_alike(self) -> bool:
+        """Whether the padding is as large as the zeros that a stride inserts."""
+        return all(p == s - 1 > 0 for p, s in zip(self.padding, self.stride, strict=True))
 
     def _wrong_output_padding(self) -> Iterator[tuple[str, np.ndarray]]:
         rows, columns = self.output_padding
@@ -196,9 +215,7 @@ def _problem(level: Step, case: _Case, random: Random) -> Problem:
         dilation=case.dilation,
     )
     answer = matrix_of(walk.result)
-    cells = list(product(range(len(answer)), range(len(answer[0]))))
-    most = max(len(walk.at(*cell).real_terms) for cell in cells)
-    cell = random.choice([c for c in cells if len(walk.at(*c).real_terms) == most])
+    cell = busy_cell(walk, random)
     ledger = walk.at(*cell)
     lines = [f"size, {fact}" for fact in walk.facts[1:]]
     lines.append(f"result[{cell[0]}, {cell[1]}] = {ledger}")
@@ -219,12 +236,7 @@ def _problem(level: Step, case: _Case, random: Random) -> Problem:
 
 def _written(case: _Case) -> tuple[Mistake, ...]:
     """The mistakes that leave anything at all to write down."""
-    found: list[Mistake] = []
-    for sentence, wrong in case.mistakes():
-        answer: Matrix = matrix_of(wrong)
-        if wrong.size and all(answer != other.answer for other in found):
-            found.append(Mistake(sentence, answer))
-    return tuple(found)
+    return tuple(Mistake(words, matrix_of(wrong)) for words, wrong in case.mistakes() if wrong.size)
 
 
 LADDER = tuple(
@@ -268,10 +280,8 @@ LADDER = tuple(
         Step(
             "Dilation",
             ((2, 3), (3, 2)),
-            ((2, 2), (2, 3)),
-            stride=(2, 2),
+            ((2, 3), (3, 2)),
             padding=(1, 1),
-            output_padding=(1, 1),
             dilation=(2, 2),
             lowest_weight=-1,
         ),

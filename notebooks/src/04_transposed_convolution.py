@@ -87,7 +87,7 @@ lessons.check("04/scatter", scatter)
 # ## Guess first
 #
 # Two options change which part of the stamped table you get to see. `padding` **cuts off** rows
-# and columns on every side. (The convolution that this undoes had put a ring of zeros there; on
+# and columns on every side. (The convolution it belongs to had put a ring of zeros there; on
 # the way back the ring is dropped. That is why padding makes this output smaller.)
 # `output_padding` then makes the output larger again, at the bottom and right.
 #
@@ -240,7 +240,7 @@ walk.views["matrix"].plot()
 
 # %% [markdown]
 # Who needs the transpose? The chain rule. If `y = C x`, the gradient of `x` is C transposed times
-# the gradient of `y`. Every backward pass through a convolution is a transposed convolution. Some
+# the gradient of `y`. So the gradient of a convolution's input is a transposed convolution. Some
 # texts flip the kernel there and some do not: they gather, or they stamp.
 
 # %%

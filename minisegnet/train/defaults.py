@@ -1,0 +1,112 @@
+"""The defaults of a run's options: some for any data, some by the kind of data.
+
+None of them depends on ``epochs``, so that training to 2 and resuming to 4 is training to 4.
+"""
+
+from __future__ import annotations
+
+import os
+
+from minisegnet.train.options import BY_NAME, OPTIONS, Given, OptionError
+from minisegnet.train.setup import SHAPES, is_shapes, model_defaults
+
+__all__ = ["absolute", "described_default", "with_defaults"]
+
+LEARNING_RATES = {"adam": 5e-3, "adamw": 5e-3, "rmsprop": 1e-3, "sgd": 5e-2}
+
+ANY_DATA: Given = {
+    "model": "unet",
+    "data": SHAPES,
+    "loss": "cross_entropy",
+    "optimizer": "adam",
+    "weight_decay": 0.0,
+    "schedule": "cosine",
+    "seed": 0,
+    "device": "auto",
+    "quiet": False,
+}
+PROCEDURAL: Given = {
+    "classes": 3,
+    "size": 64,
+    "epochs": 8,
+    "schedule_epochs": 8,
+    "batch_size": 8,
+    "augment": "none",
+    "train_size": 640,
+    "val_size": 200,
+}
+FOLDER: Given = {
+    "epochs": 30,
+    "schedule_epochs": 30,
+    "batch_size": 8,
+    "augment": "mirror",
+    "val_fraction": 0.2,
+}
+TOY_SHARE, SMALL_SHARE = 8, 4
+"""The paper's width divided by this, for procedural shapes and for a folder."""
+
+PROCEDURAL_ONLY = ("train_size", "val_size")
+FOLDER_ONLY = ("ignore_index", "val_fraction")
+
+
+def with_defaults(given: Given) -> Given:
+    """Every option: those given, and the defaults of the others.
+
+    What the data decide (``classes`` and ``size`` of a folder, ``crop``) stays None.
+
+    Raises
+    ------
+    OptionError
+        If an option is given that does not go with the kind of data.
+
+    Examples
+    --------
+    >>> options = with_defaults({"optimizer": "sgd", "epochs": 3})
+    >>> options["data"], options["epochs"], options["lr"]
+    ('shapes', 3, 0.05)
+    """
+    options: Given = {option.name: given.get(option.name) for option in OPTIONS}
+    _fill(options, ANY_DATA)
+    shapes = is_shapes(options)
+    for name in FOLDER_ONLY if shapes else PROCEDURAL_ONLY:
+        if options[name] is not None:
+            kind = "a folder (--data PATH)" if shapes else "procedural shapes (--data shapes)"
+            raise OptionError(f"{BY_NAME[name].flag} is for {kind} only: drop it")
+    _fill(options, PROCEDURAL if shapes else FOLDER)
+    if not shapes:
+        options["data"] = absolute(options["data"])
+    _fill(options, model_defaults(options["model"], TOY_SHARE if shapes else SMALL_SHARE))
+    _fill(options, {"lr": LEARNING_RATES[options["optimizer"]]})
+    return options
+
+
+def _fill(options: Given, defaults: Given) -> None:
+    for name, value in defaults.items():
+        if options[name] is None:
+            options[name] = value
+
+
+def absolute(path: str) -> str:
+    """A path that means the same from every working folder."""
+    return os.path.abspath(os.path.expanduser(path))
+
+
+def described_default(name: str) -> str:
+    """The default of an option for the help; empty where there is none to name.
+
+    Examples
+    --------
+    >>> described_default("optimizer"), described_default("size")
+    ('adam', '64; its own for a folder')
+    """
+    if name in ANY_DATA:
+        value = ANY_DATA[name]
+        return "" if isinstance(value, bool) else str(value)
+    if name == "lr":
+        return f"{LEARNING_RATES[ANY_DATA['optimizer']]:g}, by the optimizer"
+    shapes, folder = PROCEDURAL.get(name), FOLDER.get(name)
+    if name in ("classes", "size"):
+        folder = "its own"
+    if shapes is None or folder is None or shapes == folder:
+        return str(shapes or folder or "")
+    return f"{shapes}; {folder} for a folder"

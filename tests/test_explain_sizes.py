@@ -87,8 +87,8 @@ def test_the_order_is_sensible():
 
 
 def test_both_axes_and_the_table():
-    found = explain.sizes((3, 5), (6, 10), kernels=[4], strides=[2])
-    assert [s.options["padding"] for s in found] == [1, 2]
+    found = explain.sizes((3, 5), (6, 10), kernels=[2, 4], strides=[2])
+    assert [s.options["padding"] for s in found] == [0, 1]
     assert str(found).splitlines()[0] == "From 3x5 to 6x10 by a transposed convolution:"
     assert found[:1][0] == found[0]
     assert "<td>4</td>" in found._repr_html_()

@@ -93,24 +93,28 @@ def test_the_table_and_the_graphs(u_net_work):
 
 
 def field_by_gradient(function, size: tuple[int, int]) -> tuple[int, int]:
-    """The widest bounding box of non-zero gradients over all output cells, by going backward."""
+    """The widest bounding box of non-zero gradients over the middle cells, by going backward."""
     x = ms.tensor(np.ones((1, 1, *size)), requires_grad=True)
-    cells = function(x).shape[2:]
+    out = function(x)
+    middle = [range(max(n // 2 - 3, 0), min(n // 2 + 3, n)) for n in out.shape[2:]]
     widest = [0, 0]
-    for row, column in np.ndindex(*cells):
+    for cell in [(r, middle[1][0]) for r in middle[0]] + [(middle[0][0], c) for c in middle[1]]:
         x.grad = None
-        function(x)[0, 0, row, column].backward()
+        out[0, 0, *cell].backward(retain_graph=True)
         where = np.nonzero(x.grad[0, 0])
         for axis in (0, 1):
-            if len(where[axis]):
-                reach = int(where[axis].max() - where[axis].min()) + 1
-                widest[axis] = max(widest[axis], reach)
+            reach = int(np.ptp(where[axis])) + 1 if len(where[axis]) else 0
+            widest[axis] = max(widest[axis], reach)
     return widest[0], widest[1]
 
 
 @settings(max_examples=40)
-@given(kernels=st.tuples(pairs(1, 3), pairs(1, 3)), strides=st.tuples(pairs(1, 3), pairs(1, 3)),
-       dilation=pairs(1, 2), up=st.sampled_from(["none", "transpose", "bilinear", "nearest"]))  # fmt: skip
+@given(
+    kernels=st.tuples(pairs(1, 3), pairs(1, 3)),
+    strides=st.tuples(pairs(1, 3), pairs(1, 2)),
+    dilation=pairs(1, 2),
+    up=st.sampled_from(["none", "transpose", "bilinear", "nearest"]),
+)
 def test_receptive_fields_are_where_gradients_come_back_from(kernels, strides, dilation, up):
     weights = [np.ones((1, 1, *kernel)) for kernel in kernels]
 
@@ -122,17 +126,17 @@ def test_receptive_fields_are_where_gradients_come_back_from(kernels, strides, d
             x = F.interpolate(x, scale_factor=2, mode=up)
         return F.conv2d(x, weights[1], stride=strides[1])
 
-    size = (17, 19)
+    size = (29, 31)
     with show_work() as work:
-        out = function(ms.tensor(np.ones((1, 1, *size))))
+        function(ms.tensor(np.ones((1, 1, *size))))
     claimed, real = work[-1].receptive_field, field_by_gradient(function, size)
     assert claimed is not None
     for axis in (0, 1):
-        assert real[axis] <= claimed[axis]
-        if up == "none":
+        # A stride behind an upsampling may skip the cells that see most.
+        if up == "none" or strides[1][axis] == 1:
             assert real[axis] == claimed[axis]
-        elif out.shape[2 + axis] > 4:
-            assert claimed[axis] - real[axis] <= strides[0][axis]
+        else:
+            assert real[axis] <= claimed[axis] <= real[axis] + strides[0][axis]
 
 
 def test_functional_layers_without_a_model():

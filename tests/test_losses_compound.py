@@ -156,6 +156,16 @@ def test_where_the_slope_of_the_power_is_infinite(backend, gamma):
     assert abs(gradient[2]) == 0
 
 
+def test_an_overlap_that_rounds_to_one(backend):
+    """The slope of the power is infinite there, and one pixel still has a slope of its own."""
+    x = np.full((1, 50, 60), 1e4, "float32")
+    x[0, 20, 30] = 15.0
+    logits = backend.tensor(x, requires_grad=True)
+    target = backend.asarray(np.ones((1, 50, 60), int))
+    losses.exponential_logarithmic(logits, target, w_cross=0).backward()
+    assert np.abs(backend.numpy(logits.grad)).max() < 1e-2
+
+
 def test_an_overlap_of_nothing_is_finite_without_smoothing(backend):
     x = backend.tensor(np.full((1, 2, 2), -1e4, "float32"), requires_grad=True)
     target = backend.asarray(np.array([[[1, 0], [1, 1]]]))

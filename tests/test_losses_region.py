@@ -232,6 +232,23 @@ def test_equal_errors_are_taken_in_order(backend):
     )
 
 
+def test_many_equal_errors_are_taken_in_order(backend):
+    """Of 104 background pixels at 1/2 the first carry the gradient: 1 - 1/2, 1/2 - 1/3, ...
+
+    Pixels of another error stand between them, so that an unstable sort would mix them up.
+    """
+    values, target = np.zeros(208), np.zeros(208, int)
+    values[1::2] = -1.0
+    target[96] = 1
+    x = backend.tensor(values.reshape(1, 8, 26), requires_grad=True)
+    losses.lovasz_softmax(x, backend.asarray(target.reshape(1, 8, 26))).backward()
+    before = np.arange(1, 49)  # 48 even places, then the only true pixel
+    wanted = np.zeros(208)
+    wanted[:96:2] = 0.25 / (before * (before + 1))
+    wanted[96] = -0.25 / 49
+    np.testing.assert_allclose(backend.numpy(x.grad).ravel(), wanted, rtol=1e-10)
+
+
 def test_lovasz_of_many_pixels_keeps_its_digits(backend):
     """The steps are differences of quotients that differ in their sixth digit only."""
     rng = np.random.default_rng(4)

@@ -166,6 +166,12 @@ def test_masks_and_boxes_agree(backend):
     assert len(np.unique(tables[0])) > 1
 
 
+def test_boxes_apart_in_both_directions_share_nothing(backend):
+    """Two negative lengths make a positive area."""
+    one, other = (backend.asarray(np.array([box])) for box in ([0, 0, 1, 1], [2, 2, 3, 3]))
+    assert average_precision([one], [other], [[0.5]], iou_thresholds=0.1).ap == 0
+
+
 def test_scores_between_images_count(backend):
     """A false alarm of another image comes before the hit, or after it."""
     box = backend.asarray(np.array([[0.0, 0.0, 2.5, 4.0]]))

@@ -9,9 +9,11 @@ import click
 
 from minisegnet.cli.doctor import doctor, version_of
 from minisegnet.cli.errors import Commands, run_safely
+from minisegnet.cli.explain import explain
 from minisegnet.cli.models import models
 from minisegnet.cli.score import evaluate, predict
 from minisegnet.cli.training import resume, train
+from minisegnet.cli.worksheet import worksheet
 
 __all__ = ["cli", "main"]
 
@@ -32,7 +34,7 @@ def cli(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for command in (train, resume, evaluate, predict, models, doctor):
+for command in (train, resume, evaluate, predict, explain, worksheet, models, doctor):
     cli.add_command(command)
 
 

@@ -44,6 +44,8 @@ class Operands:
     w: np.ndarray
     bias: np.ndarray | None
     layout: Layout
+    #: What the first two dimensions of the weight count.
+    kernel_axes: tuple[str, str] = ("output", "input")
 
     @property
     def tensors(self) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -57,14 +59,14 @@ class Operands:
         array = self.layout.array
         panels = (
             Panel("input", array(self.x)),
-            Panel("kernel", array(self.w), "kernel", lead=("", "")),
+            Panel("kernel", array(self.w), "kernel", lead=self.kernel_axes),
         )
         if self.bias is None:
             return panels
         return (*panels, Panel("bias", self.bias[None, :], "kernel"))
 
 
-def operands(input: Any, weight: Any, bias: Any, op: str) -> Operands:
+def operands(input: Any, weight: Any, bias: Any, op: str, kernel_axes: tuple[str, str]) -> Operands:
     """The arguments as arrays of four dimensions and of one dtype.
 
     Raises
@@ -82,7 +84,7 @@ def operands(input: Any, weight: Any, bias: Any, op: str) -> Operands:
     b = None if bias is None else as_numbers(bias, "bias", op).reshape(-1)
     dtype = np.result_type(*(a for a in (x, w, b) if a is not None))
     b = b if b is None else b.astype(dtype)
-    return Operands(x.astype(dtype), w.astype(dtype), b, Layout(is_matrix))
+    return Operands(x.astype(dtype), w.astype(dtype), b, Layout(is_matrix), kernel_axes)
 
 
 def pairs(op: str, **options: Any) -> list[Pair]:

@@ -159,7 +159,9 @@ class EquationBlock:
                     used = 0
                 self.lines[-1].append((part, colour, weight))
                 used += len(part)
-        self.height = len(self.lines) * _line(self.size) + 0.7
+        self.note = wrap(ledger.note, width - 0.8, 9.5) if ledger.note else []
+        self.equation_height = len(self.lines) * _line(self.size)
+        self.height = self.equation_height + len(self.note) * _line(9.5) + 0.7
 
     def draw(self, axes: Axes, x: float, y: float) -> None:
         """Draw the equation on a pale ground."""
@@ -178,6 +180,8 @@ class EquationBlock:
                     family=MONO, color=colour, fontweight=weight, va="top", parse_math=False,
                 )  # fmt: skip
                 at += mono_width(len(words), self.size)
+        note = TextBlock(self.note, size=9.5, colour=FAINT)
+        note.draw(axes, x + 0.4, y + 0.35 + self.equation_height)
 
 
 def _pieces(ledger: Ledger) -> list[tuple[str, str, str]]:

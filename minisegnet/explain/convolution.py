@@ -73,7 +73,7 @@ def conv2d(
     1*1 + 3*0 + 7*10 + 9*100 = 971
     """
     op = "conv2d"
-    given = operands(input, weight, bias, op)
+    given = operands(input, weight, bias, op, ("output", "input"))
     x, w, b = given.tensors
     result = conv.conv2d(x, w, b, stride, padding, dilation, groups).numpy()
     stride, dilation = pairs(op, stride=stride, dilation=dilation)

@@ -26,7 +26,7 @@ from minisegnet.explain.blocks import (
     wrap,
 )
 from minisegnet.explain.ledger import Cell
-from minisegnet.explain.panels import Lit, Mark, Panel, Plane
+from minisegnet.explain.panels import Lit, Mark, Panel, Plane, Step
 from minisegnet.explain.tables import LegendBlock, PlaneBlock
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ _NO_METADATA: dict[str, dict[str, None]] = {
 def draw(walk: Walkthrough, cell: Cell) -> Figure:
     """All the steps, with the window of one cell lit and its ledger beneath."""
     lit = walk.lit(cell)
-    groups = [[block for p in step.panels for block in panel_blocks(p, lit)] for step in walk.steps]
+    groups = [_blocks_of(step, lit) for step in walk.steps]
     room = max([_WIDEST, *(block.width for blocks in groups for block in blocks)])
     steps = [
         StepBlock(number, step.title, step.sentence, blocks, room)
@@ -71,6 +71,20 @@ def draw(walk: Walkthrough, cell: Cell) -> Figure:
         sheet.space(0.35)
         sheet.add(Flow([LegendBlock(mark) for mark in Mark if mark in marks], width))
     return sheet.figure()
+
+
+def _blocks_of(step: Step, lit: Lit) -> list[PlaneBlock]:
+    """The matrices of a step; those alike in kind and size get cells alike."""
+    longest: dict[tuple[str, tuple[int, ...]], int] = {}
+    for panel in step.panels:
+        alike = (panel.kind, panel.values.shape)
+        words = (len(w) for plane in panel.planes() for row in plane.texts() for w in row)
+        longest[alike] = max(longest.get(alike, 0), *words)
+    return [
+        block
+        for panel in step.panels
+        for block in panel_blocks(panel, lit, longest[panel.kind, panel.values.shape])
+    ]
 
 
 def heading(walk: Walkthrough) -> str:

@@ -134,7 +134,7 @@ def matrix_account(
         place = given.layout.name("result", cell.n, cell.channel, cell.row, cell.col)
         row = int(np.ravel_multi_index((cell.channel, cell.row, cell.col), result.shape[1:]))
         return Ledger.of_sum(
-            place, terms(cell), places={f"{name} times the column": [(row, cell.n)]}
+            place, terms(cell), places={f"{name} times the column": [(row, 0)]}
         )
 
     return account
@@ -187,7 +187,7 @@ def matrix_view(
         Step("Multiply", "The matrix times the input, read row by row into one column.", (column,)),
         Step(
             "Fold",
-            "The column, read back into a map.",
+            f"The column, read back into a map{_plus_bias(given)}.",
             (Panel("result", given.layout.array(maps), "result"),),
         ),
     )
@@ -201,6 +201,10 @@ def matrix_view(
         view="matrix",
         stage=("C", "input as a column"),
     )
+
+
+def _plus_bias(given: Operands) -> str:
+    return "" if given.bias is None else ", plus the bias"
 
 
 def transposed_matrix_view(recipe: Recipe) -> Walkthrough:
@@ -227,7 +231,7 @@ def transposed_matrix_view(recipe: Recipe) -> Walkthrough:
         _not_inverted(given, C, y),
         Step(
             "Fold",
-            "The column of the result, read back into a map.",
+            f"The column of the result, read back into a map{_plus_bias(given)}.",
             (Panel("result", given.layout.array(maps), "result"),),
         ),
     )

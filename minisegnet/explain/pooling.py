@@ -295,6 +295,18 @@ def max_unpool2d(
             ),
         ),
     )
-    facts = (f"input {shape(layout.array(x))}, result {shape(layout.array(result))}",)
+    kernel, around = pairs(op, kernel_size=kernel_size, padding=padding)
+    steps_between = kernel if stride is None else pairs(op, stride=stride)[0]
+    formulas = [
+        f"({n} - 1)*{s} - 2*{p} + {k} = {(n - 1) * s - 2 * p + k}"
+        + ("" if (n - 1) * s - 2 * p + k == out else f", and output_size says {out}")
+        for n, s, p, k, out in zip(
+            x.shape[2:], steps_between, around, kernel, result.shape[2:], strict=True
+        )
+    ]
+    facts = (
+        f"input {shape(layout.array(x))}, window {shape(np.empty(kernel))}",
+        *by_axis(formulas),
+    )
     stage = ("input", "indices")
     return Walkthrough(op, facts, steps, layout.array(result), account, stage=stage)

@@ -12,7 +12,7 @@ from minisegnet.autograd import Tensor
 from minisegnet.backend import is_array
 from minisegnet.checks import pair
 from minisegnet.explain.convolution import size_formula
-from minisegnet.explain.fields import Field, field_after, field_of_input
+from minisegnet.explain.fields import Field, field_after
 from minisegnet.nn import Module, Parameter
 from minisegnet.tape import Event
 
@@ -198,8 +198,8 @@ class Recorder:
         if known is None:
             name = f"i{len(self.inputs)}"
             self.inputs.append((name, tuple(x.shape)))
-            size = tuple(x.shape[2:])
-            known = _Known(name, field_of_input(size) if len(x.shape) == 4 else None)
+            field = Field((), (x.shape[2], x.shape[3])) if len(x.shape) == 4 else None
+            known = _Known(name, field)
             self._remember(x, known)
         return known
 

@@ -152,8 +152,10 @@ class _Stamps:
     def _crop_step(self, result: np.ndarray) -> list[Step]:
         marks = {Mark.UNCOVERED: self.recipe.uncovered()}
         panel = Panel("result", self.layout.array(result), "result", marks)
-        biased = ", and the bias added" if self.given.bias is not None else ""
-        return [Step("Cut to the frame", f"What stands in the frame{biased}.", (panel,))]
+        bias = " plus the bias" if self.given.bias is not None else ""
+        if self.frame == Frame(0, 0, *self.size):
+            return [Step("Nothing to cut", f"The canvas{bias} is the result.", (panel,))]
+        return [Step("Cut to the frame", f"What stands in the frame{bias}.", (panel,))]
 
     # ------------------------------------------------------------------ the account of one cell
 

@@ -10,7 +10,8 @@ from minisegnet.explain.panels import BLANK, SYMBOLS, Mark, Plane, visible
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_LIT, _LIT_EDGE = "#ffc83d", "#c27c00"
+_LIT, _LIT_EDGE, _LIT_ZERO = "#ffc83d", "#c27c00", "#a87a1c"
+_ZEROS = (Mark.INSERTED, Mark.PADDING, Mark.EXTRA)
 _PURPLE = "#8a4fb0"
 _MOST = 16
 _TITLE, _NUMBER, _LABEL = 9.0, 11.0, 7.5
@@ -71,7 +72,7 @@ class PlaneBlock:
         self.cell = max(1.0, mono_width(self.characters, _NUMBER) + 0.35, label_width)
         self.margin = max((text_width(words, _LABEL) + 0.25 for words in down), default=0)
         self.head = 0.75 + (0.55 if across else 0)
-        self.title_width = text_width(plane.title, _TITLE, "bold") + 0.2
+        self.title_width = 1.04 * text_width(plane.title, _TITLE, "bold") + 0.2
         title = self.title_width + text_width(f"{plane.size}  {self.remark}", _TITLE)
         self.width = max(self.margin + self.cell * len(self.columns), title)
         cut = len(self.rows) < shape[0] or len(self.columns) < shape[1]
@@ -129,7 +130,9 @@ class PlaneBlock:
         if mark in BLANK:
             words = SYMBOLS[mark].strip()
         weight = "bold" if mark is Mark.CHOSEN else "normal"
-        colour = INK if is_lit and mark not in BLANK else look.text
+        colour = look.text
+        if is_lit and mark not in BLANK:
+            colour = _LIT_ZERO if mark in _ZEROS else INK
         axes.text(
             x + self.cell / 2, y + 0.52, words, fontsize=_NUMBER, family=MONO, ha="center",
             va="center", color=colour, fontweight=weight, parse_math=False,

@@ -100,7 +100,7 @@ def conv_transpose2d(
     3*3 + 1*2 = 11
     """
     op = "conv_transpose2d"
-    given = operands(input, weight, bias, op)
+    given = operands(input, weight, bias, op, ("input", "output"))
     x, w, b = given.tensors
     result = conv.conv_transpose2d(
         x, w, b, stride, padding, output_padding, groups, dilation
@@ -308,7 +308,9 @@ class Recipe:
         return Panel("what is cut off", self.layout.array(whole), marks=marks, frame=frame)
 
     def _flip_step(self, flipped: np.ndarray) -> Step:
-        panels = [Panel("flipped kernel", self.layout.array(flipped), "kernel", lead=("", ""))]
+        panels = [
+            Panel("flipped kernel", self.layout.array(flipped), "kernel", lead=("output", "input"))
+        ]
         sentence = "Turn the kernel upside down and left to right"
         if self.given.w.shape[1] > 1 or self.given.w.shape[0] > self.groups:
             sentence += (
@@ -322,7 +324,7 @@ class Recipe:
                     self.layout.array(spread),
                     "kernel",
                     {Mark.GAP: gaps},
-                    lead=("", ""),
+                    lead=("output", "input"),
                 )
             )
             gap = both((self.dilation[0] - 1, self.dilation[1] - 1))

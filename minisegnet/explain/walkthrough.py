@@ -208,7 +208,12 @@ class Walkthrough:
             key=lambda p: (abs(2 * p[0] - rows + 1) + abs(2 * p[1] - columns + 1), -p[0], -p[1]),
         )
         cells = [Cell(row, col) for row, col in near[:25]]
-        return max(cells, key=lambda cell: len(self.account(cell).real_terms))
+
+        def worth(cell: Cell) -> tuple[int, bool]:
+            ledger = self.account(cell)
+            return len(ledger.real_terms), bool(ledger.total)
+
+        return max(cells, key=worth)
 
     def moments(self, channel: int = 0, n: int = 0) -> Iterator[Moment]:
         """The frames of the animation: one a cell of the result, unless the view has its own."""

@@ -71,7 +71,8 @@ _STYLE = """
 .msn .map td{background:rgba(47,134,209,.14)}.msn .kernel td{background:rgba(217,114,46,.17)}
 .msn .result td{background:rgba(31,158,107,.16)}.msn .note td{background:rgba(127,127,127,.12)}
 .msn td.ins,.msn i.ins,.msn td.gap,.msn i.gap{background:rgba(127,127,127,.10)}
-.msn td.ins,.msn td.pad{color:rgba(127,127,127,.95)}.msn td.gap{color:rgba(127,127,127,.6)}
+.msn td.ins,.msn td.pad{color:rgba(127,127,127,.95);
+ color:color-mix(in srgb,currentcolor 58%,transparent)}.msn td.gap{color:rgba(127,127,127,.6)}
 .msn td.pad,.msn i.pad{background:repeating-linear-gradient(135deg,
  rgba(127,127,127,.30) 0 1.5px,rgba(127,127,127,.06) 1.5px 6px)}
 .msn td.xtr,.msn i.xtr{background:repeating-linear-gradient(45deg,
@@ -116,7 +117,7 @@ def render(walk: Walkthrough) -> str:
     remarks = "".join(f'<div class="lg">{escape(remark)}</div>' for remark in walk.remarks)
     body = (
         f'<div class="hd">{title}</div>{facts}<div class="ss">{steps}</div>{windows.ledgers()}'
-        f"{_legend(marks)}{remarks}"
+        f"{_legend(marks, len(windows.cells) > 1)}{remarks}"
     )
     name = "msn-" + hashlib.sha1(body.encode(), usedforsecurity=False).hexdigest()[:8]
     return f'<div class="msn {name}"><style>{_STYLE}{windows.rules(name)}</style>{body}</div>'
@@ -262,9 +263,10 @@ def _frame_classes(plane: Plane, row: int, column: int) -> list[str]:
     return [name for name, there in beside.items() if there]
 
 
-def _legend(marks: set[Mark]) -> str:
+def _legend(marks: set[Mark], can_point: bool) -> str:
     swatches = "".join(
         f'<i class="{_CLASSES[mark]}"></i>{escape(str(mark))}' for mark in Mark if mark in marks
     )
-    window = '<i class="on"></i>what one cell of the result is made of: point at another'
+    window = '<i class="on"></i>what one cell of the result is made of'
+    window += ": point at another" if can_point else ""
     return f'<div class="lg">{swatches}{window}</div>'

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minisegnet.backend import Array, array_module
-from minisegnet.kernels.parallel import run_bands, scratch
+from minisegnet.kernels.parallel import run_bands, scratch, thread_count
 
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
@@ -33,6 +33,8 @@ Padding = tuple[Pair, Pair]
 # a GPU wants few large products instead.
 BAND_NUMBERS = 1 << 18
 BAND_NUMBERS_ON_GPU = 1 << 27
+# Fewer are done before a second thread has started.
+WORTH_A_THREAD = 1 << 14
 
 
 def output_size(n: int, k: int, stride: int, padding: Pair, u: int = 1, d: int = 1) -> int:
@@ -341,9 +343,12 @@ def _gather(xp: Any, windows: Array) -> Array:
 
 def _for_bands(xp: Any, windows: Array, work: Callable[[slice, slice], Array | None]) -> list:
     """Do the work for bands (images, rows) whose gathered windows fit the cache."""
-    limit = BAND_NUMBERS if xp is np else BAND_NUMBERS_ON_GPU
     groups, images, rows = windows.shape[:3]
     per_row = groups * math.prod(windows.shape[3:])
+    limit = BAND_NUMBERS_ON_GPU
+    if xp is np:
+        share = -(-images * rows // thread_count()) * per_row
+        limit = min(BAND_NUMBERS, max(share, WORTH_A_THREAD))
     rows_at_once = max(1, min(rows, limit // max(per_row, 1)))
     images_at_once = max(1, limit // max(per_row * rows, 1)) if rows_at_once == rows else 1
     bands = [

@@ -2,7 +2,9 @@
 
 NumPy computes element by element on one core and lets go of the interpreter while it does. Working
 on several bands at once therefore uses the other cores, as long as BLAS is held to one thread
-meanwhile: otherwise both multiply, and the threads fight over the cores.
+meanwhile: otherwise both multiply, and the threads fight over the cores. It is held also where
+there is a single band, because the threads of OpenBLAS go on spinning for a while after each
+product that they had a share in, on the very cores that the next bands need.
 """
 
 from __future__ import annotations
@@ -60,9 +62,11 @@ def run_bands(xp: Any, work: Callable[..., T], bands: Sequence[tuple]) -> list[T
     The results come in the order of the bands whatever the number of threads, so that sums over
     them do not depend on it.
     """
-    if xp is not np or _threads == 1 or len(bands) < 2:
+    if xp is not np:
         return [work(*band) for band in bands]
     with _blas().limit(limits=1):
+        if _threads == 1 or len(bands) < 2:
+            return [work(*band) for band in bands]
         return list(_pool(_threads).map(lambda band: work(*band), bands))
 
 

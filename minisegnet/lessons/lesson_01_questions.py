@@ -148,8 +148,8 @@ QUESTIONS = (
             "wrong dimension": "Dimension 1 is that of the classes: but it has length 1.",
         },
         hints=("How long is dimension 1?", "Which numbers can argmax return here?"),
-        explanation="argmax returns a place from 0 to length - 1, and the length is 1. Compare "
-        "with 0 instead.",
+        explanation="The place that argmax returns lies below the length, and the length is 1: "
+        "always 0. Compare the logits with 0 instead.",
     ),
     ValueExercise.choice(
         "01/white",
@@ -184,7 +184,7 @@ QUESTIONS = (
         "How many labelled images has COCO, roughly?",
         right="200,000",
         wrong={
-            "20,000": "One text says so; a zero is missing.",
+            "20,000": "One text says so, and it is not even a tenth of them.",
             "330,000": "That is about how many images there are, labelled or not.",
             "80": "That is the number of its object classes.",
         },

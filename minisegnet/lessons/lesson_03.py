@@ -222,6 +222,11 @@ CONVOLVE = FunctionExercise(
             lambda x, k, s, p: convolve(np.pad(x, ((p, 0), (p, 0))), k, s, 0),
         ),
         Mistake(
+            "The last windows are missing, one on each axis: there are "
+            "(size + 2 * padding - kernel) // stride + 1 of them.",
+            lambda x, k, s, p: convolve(x, k, s, p)[:-1, :-1],
+        ),
+        Mistake(
             "You used the matrix product @: window and kernel are multiplied cell by cell, with *.",
             lambda x, k, s, p: _windows(x, k, s, p, lambda window, kernel: (window @ kernel).sum()),
         ),

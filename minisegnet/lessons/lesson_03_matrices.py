@@ -224,9 +224,9 @@ def weight_gradient(x, upstream):
 
 def _by_backward(x: np.ndarray, weight: np.ndarray, upstream: np.ndarray) -> list[np.ndarray]:
     """The gradients of map and weight, by the engine's tape."""
-    leaves = [tensor(array.astype(np.float64), requires_grad=True) for array in (x, weight)]
-    F.conv2d(*leaves).backward(upstream.astype(np.float64))
-    return [np.asarray(leaf.grad) for leaf in leaves]
+    maps, kernels = (tensor(a.astype(np.float64), requires_grad=True) for a in (x, weight))
+    F.conv2d(maps, kernels).backward(upstream.astype(np.float64))
+    return [np.asarray(leaf.grad) for leaf in (maps, kernels)]
 
 
 def _input_gradient_by_backward(upstream: Tensor, weight: Tensor) -> np.ndarray:
@@ -327,9 +327,9 @@ INPUT_GRADIENT = FunctionExercise(
 def _weight_gradient_cases(rng: np.random.Generator) -> Iterator[Arguments]:
     for x, upstream in [
         ((1, 1, 2, 3), (1, 1, 1, 2)),
-        ((2, 2, 4, 5), (2, 2, 3, 3)),
-        ((3, 2, 3, 5), (3, 4, 2, 3)),
-        ((2, 3, 5, 4), (2, 2, 3, 1)),
+        ((2, 2, 2, 3), (2, 2, 1, 2)),
+        ((3, 2, 3, 4), (3, 4, 2, 3)),
+        ((2, 3, 4, 3), (2, 2, 3, 1)),
     ]:
         yield {
             "x": tensor(distinct(rng, x, signed=True)),

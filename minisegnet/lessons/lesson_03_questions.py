@@ -13,7 +13,7 @@ from minisegnet.nn import Conv2d
 def _gradient_of_a() -> float:
     a, b = tensor(3.0, requires_grad=True), tensor(4.0)
     (a * b + a * a).backward()
-    return float(a.grad)
+    return float(np.asarray(a.grad))
 
 
 RECALL = ValueExercise(
@@ -60,8 +60,7 @@ PREDICTIONS = (
         ),
         outcome=_share_not_zero,
         options=("under 1 %", "about 10 %", "about half"),
-        because="C has 1,024 columns, and a window sees at most nine cells: each row holds nine "
-        "weights and is zero elsewhere.",
+        because="A row of C has an entry for each of 1,024 cells, and a window sees nine at most.",
         traps=(
             Mistake(
                 "That would be a map of about 9x10 cells: the larger the map, the emptier C.",

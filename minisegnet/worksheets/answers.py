@@ -18,13 +18,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from minisegnet.worksheets.problem import Matrix, Mistake, Problem, Value, size_of, write
 
 _START = re.compile(r"(\d{1,4})\s*[:.)](?=\s|$)(.*)")
 _NUMBER = re.compile(r"[+-]?(\d{1,12}(/0*[1-9]\d{0,11})?|\d{0,12}\.\d{1,12}|\d{1,12}\.)")
 _ENOUGH_PLACES = 2
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Typed:
         """
         if self.value is None or value is None:
             return self.value is value
-        return abs(self.value - value) <= self.rounding
+        return abs(Fraction(self.value) - value) <= self.rounding
 
 
 TypedMatrix: TypeAlias = tuple[tuple[Typed, ...], ...]
@@ -64,21 +66,22 @@ def read_number(word: str) -> Typed:
     >>> read_number("-3").value, read_number("2/4").value, read_number("-").value
     (-3, Fraction(1, 2), None)
     """
-    word = word.replace("−", "-").replace("–", "-")
+    word = word.replace("\N{MINUS SIGN}", "-").replace("\N{EN DASH}", "-")
     if word == "-":
         return Typed(None, text=word)
     if not _NUMBER.fullmatch(word):
         raise ValueError(
-            f"{word!r} is not a number: write 3, -3, 2/3, 0.67, or - for a score that is not defined"
+            f"{word!r} is not a number: write 3, -3, 2/3, 0.67, or - for a score that is not "
+            "defined"
         )
-    whole, _, places = word.partition(".")
+    places = word.partition(".")[2]
     rounding = Fraction(1, 2 * 10 ** len(places)) if len(places) >= _ENOUGH_PLACES else Fraction(0)
     value = Fraction(word + "0" if word.endswith(".") else word)
     return Typed(int(value) if value.denominator == 1 else value, rounding, word)
 
 
 def read_answers(text: str, where: str = "the answers") -> dict[int, TypedMatrix]:
-    """The matrices by the numbers of their problems; those left empty are left out.
+    r"""The matrices by the numbers of their problems; those left empty are left out.
 
     Parameters
     ----------
@@ -95,7 +98,7 @@ def read_answers(text: str, where: str = "the answers") -> dict[int, TypedMatrix
 
     Examples
     --------
-    >>> {n: size_of(rows) for n, rows in read_answers("1: 1 2; 3 4; 5 6\\n2:\\n3: 1/2").items()}
+    >>> {n: size_of(rows) for n, rows in read_answers("1: 1 2; 3 4; 5 6\n2:\n3: 1/2").items()}
     {1: '3x2', 3: '1x1'}
     """
     found: dict[int, list[tuple[Typed, ...]]] = {}
@@ -176,14 +179,12 @@ def check(problem: Problem, typed: TypedMatrix | None, number: int = 1) -> Verdi
     if _same(typed, problem.answer):
         return Verdict(number, "right")
     mistake = _mistake(problem, typed)
-    parts = [f"{mistake}."] if mistake else []
     if _has_size(typed, problem.answer):
-        parts.append(_first_difference(problem, typed))
-    elif not mistake:
-        parts.append(_wrong_size(problem, typed))
+        where = _first_difference(problem, typed)
     else:
-        parts.append(_sizes(problem, typed))
-    return Verdict(number, "wrong", " ".join(parts), mistake)
+        where = _wrong_size(problem, typed)
+    named = f"{mistake}. {where[0].upper()}{where[1:]}" if mistake else where
+    return Verdict(number, "wrong", named, mistake)
 
 
 def _mistake(problem: Problem, typed: TypedMatrix) -> str:
@@ -194,7 +195,9 @@ def _mistake(problem: Problem, typed: TypedMatrix) -> str:
         return "rows and columns are exchanged"
     if _is_upside_down(typed, problem.answer):
         return "the answer is turned: up-down, left-right, or both"
-    partly = [m for m in problem.mistakes if _has_size(typed, m.answer) and _mixed(problem, typed, m)]
+    partly = [
+        m for m in problem.mistakes if _has_size(typed, m.answer) and _mixed(problem, typed, m)
+    ]
     return f"in some cells {partly[0].sentence}" if partly else ""
 
 
@@ -203,7 +206,9 @@ def _mixed(problem: Problem, typed: TypedMatrix, mistake: Mistake) -> bool:
     if not _has_size(typed, problem.answer):
         return False
     wrong = 0
-    for own, right, other in zip(_flat(typed), _flat(problem.answer), _flat(mistake.answer), strict=True):
+    for own, right, other in zip(
+        _flat(typed), _flat(problem.answer), _flat(mistake.answer), strict=True
+    ):
         if own.agrees(right):
             continue
         if not own.agrees(other):
@@ -212,7 +217,7 @@ def _mixed(problem: Problem, typed: TypedMatrix, mistake: Mistake) -> bool:
     return wrong > 1
 
 
-def _flat(matrix: Sequence[Sequence[object]]) -> Iterator:  # type: ignore[type-arg]
+def _flat(matrix: Sequence[Sequence[T]]) -> Iterator[T]:
     return (value for row in matrix for value in row)
 
 
@@ -231,14 +236,11 @@ def _same(typed: TypedMatrix, answer: Matrix) -> bool:
     )
 
 
-def _sizes(problem: Problem, typed: TypedMatrix) -> str:
-    return f"You wrote {size_of(typed)}, and the {problem.name} is {size_of(problem.answer)}."
-
-
 def _wrong_size(problem: Problem, typed: TypedMatrix) -> str:
     arithmetic = [line.removeprefix("size, ") for line in problem.working if line[:6] == "size, "]
     because = f" ({'; '.join(arithmetic)})" if arithmetic else ""
-    return _sizes(problem, typed).removesuffix(".") + because + "."
+    right = size_of(problem.answer)
+    return f"you wrote {size_of(typed)}, and the {problem.name} is {right}{because}."
 
 
 def _first_difference(problem: Problem, typed: TypedMatrix) -> str:
@@ -255,7 +257,7 @@ def _first_difference(problem: Problem, typed: TypedMatrix) -> str:
         where = problem.labels[column]
     left = problem.sum_of(row, column)
     due = f" is {left}, which is not {own}" if left else f" is not {own}"
-    return f"First at {where}: it{due}."
+    return f"first at {where}: it{due}."
 
 
 def template(numbers: Mapping[int, Problem], heading: str) -> str:

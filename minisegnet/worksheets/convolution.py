@@ -100,15 +100,17 @@ class _Case:
         if self.bias:
             yield "the bias is forgotten: add it to every sum", self.wrongly(bias=0)
             every = self.bias * self.w[0].size
-            yield "the bias is added to every product: add it once to every sum", self.wrongly(
-                bias=every
+            yield (
+                "the bias is added to every product: add it once to every sum",
+                self.wrongly(bias=every),
             )
 
     def _wrong_steps(self) -> Iterator[tuple[str, Matrix]]:
         stride, kernel = self.level.stride, (self.w.shape[1], self.w.shape[2])
         if stride != (1, 1):
-            yield "the stride is ignored: the window moves on by the stride", self.wrongly(
-                stride=(1, 1)
+            yield (
+                "the stride is ignored: the window moves on by the stride",
+                self.wrongly(stride=(1, 1)),
             )
         if stride != kernel:
             yield (
@@ -122,15 +124,18 @@ class _Case:
         rows, columns = self.level.padding
         if (rows, columns) == (0, 0):
             return
-        yield "the padding is forgotten: put zeros around the input first", self.wrongly(
-            padding=((0, 0), (0, 0))
+        yield (
+            "the padding is forgotten: put zeros around the input first",
+            self.wrongly(padding=((0, 0), (0, 0))),
         )
-        yield "the padding is on one side only: it goes on every side", self.wrongly(
-            padding=((0, rows), (0, columns))
+        yield (
+            "the padding is on one side only: it goes on every side",
+            self.wrongly(padding=((0, rows), (0, columns))),
         )
         if rows != columns:
-            yield "the paddings of rows and columns are exchanged", self.wrongly(
-                padding=((columns, columns), (rows, rows))
+            yield (
+                "the paddings of rows and columns are exchanged",
+                self.wrongly(padding=((columns, columns), (rows, rows))),
             )
 
     def _wrong_dilation(self) -> Iterator[tuple[str, Matrix]]:
@@ -212,9 +217,12 @@ def _given(case: _Case) -> tuple[Given, ...]:
             Given("kernel", matrix_of(case.w[0]), "kernel"),
         )
     return tuple(
-        Given(f"{name}, channel {c}", matrix_of(array[c]), kind)
+        given
         for c in range(len(case.x))
-        for name, array, kind in (("input", case.x, "map"), ("kernel", case.w, "kernel"))
+        for given in (
+            Given(f"input, channel {c}", matrix_of(case.x[c])),
+            Given(f"kernel, channel {c}", matrix_of(case.w[c]), "kernel"),
+        )
     )
 
 
@@ -224,9 +232,7 @@ PLAIN: tuple[Callable[[Random], Problem], ...] = tuple(
         Level("First steps", ((3, 4), (4, 3)), ((2, 2),), is_framed=True),
         Level("Negative weights", ((3, 5), (4, 3)), ((2, 3), (3, 2)), lowest_weight=-2),
         Level("A stride", ((5, 4), (4, 5), (5, 6)), ((2, 3), (3, 2)), stride=(2, 2)),
-        Level(
-            "Padding", ((2, 3), (3, 2)), ((2, 3), (3, 2)), padding=(1, 1), lowest_weight=-1
-        ),
+        Level("Padding", ((2, 3), (3, 2)), ((2, 3), (3, 2)), padding=(1, 1), lowest_weight=-1),
         Level(
             "Stride and padding",
             ((4, 5), (5, 4)),

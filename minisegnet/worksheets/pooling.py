@@ -90,7 +90,7 @@ def _max_pool(
 def _pooling_mistakes(
     x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair
 ) -> Iterator[tuple[str, np.ndarray]]:
-    values, indices = pooled(x, kernel, stride, padding)
+    indices = pooled(x, kernel, stride, padding)[1]
     yield "those are the smallest values: keep the largest", -pooled(-x, kernel, stride, padding)[0]
     yield "those are the places of the largest values, not the values", indices
     if kernel != stride:
@@ -172,7 +172,7 @@ def _unpool(title: str, sizes: tuple[Pair, ...], kernel: Pair) -> Callable[[Rand
     def draw(random: Random) -> Problem:
         x = _map(random, sizes)
         _, indices = pooled(x, kernel, kernel)
-        values = integers(random, *indices.shape, 1, 9)
+        values = integers(random, len(indices), len(indices[0]), 1, 9)
         given = (
             Given("values", matrix_of(values)),
             Given("indices", matrix_of(indices), "note"),
@@ -193,7 +193,7 @@ def _remember(title: str, sizes: tuple[Pair, ...], kernel: Pair) -> Callable[[Ra
     def draw(random: Random) -> Problem:
         x = _map(random, sizes)
         _, indices = pooled(x, kernel, kernel)
-        values = integers(random, *indices.shape, 1, 9)
+        values = integers(random, len(indices), len(indices[0]), 1, 9)
         given = (Given("input", matrix_of(x)), Given("values", matrix_of(values)))
         task = (
             f"Max-pool the input with windows of {kernel[0]}x{kernel[1]}, stride {both(kernel)}, "
@@ -244,7 +244,8 @@ def _unpooling_mistakes(
         _nails(values, kernel, size),
     )
     yield (
-        "the values fill their blocks: that is nearest neighbour; all but the remembered place is 0",
+        "the values fill their blocks: that is nearest neighbour; elsewhere than at the "
+        "remembered places are zeros",
         np.kron(values, np.ones(kernel, np.int64)),
     )
     if indices.min() > 0:

@@ -238,6 +238,10 @@ def _class_scores(matrix: np.ndarray) -> list[tuple[int, int]]:
     ]
 
 
+def _dice_of(iou: Value) -> Value:
+    return None if iou is None else 2 * Fraction(iou) / (1 + iou)
+
+
 def _by_class(random: Random) -> Problem:
     """IoU of four classes, of which one is nowhere."""
     classes = 4
@@ -247,7 +251,9 @@ def _by_class(random: Random) -> Problem:
     matrix = _matrix(prediction, truth, classes)
     parts = _class_scores(matrix)
     right = tuple(_ratio(*part) for part in parts)
-    recall = tuple(_ratio(int(matrix[k, k]), int(matrix[k].sum())) for k in range(classes))
+    recall: tuple[Value, ...] = tuple(
+        _ratio(int(matrix[k, k]), int(matrix[k].sum())) for k in range(classes)
+    )
     zero_for_absent = tuple(0 if value is None else value for value in right)
     labels = tuple(f"class {k}" for k in range(classes))
     return Problem(
@@ -269,7 +275,7 @@ def _by_class(random: Random) -> Problem:
             Mistake("those are recalls, TP / (TP + FN): the false positives count too", (recall,)),
             Mistake(
                 "those are Dice scores: IoU is TP / (TP + FP + FN)",
-                _row(*(None if j is None else 2 * j / (1 + j) for j in right)),
+                _row(*map(_dice_of, right)),
             ),
         ),
         labels=labels,

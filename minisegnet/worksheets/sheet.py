@@ -31,7 +31,7 @@ TITLES = {
 }
 USUAL, MOST_PROBLEMS = 6, 20
 _HARD = 3
-_HEADING = re.compile(r"#\s*minisegnet worksheet (\S+) --seed (\d+)")
+_HEADING = re.compile(r"#\s*(minisegnet worksheet \S+ --seed \d+( --problems \d+)?)")
 
 
 @dataclass(frozen=True)
@@ -148,10 +148,10 @@ class Worksheet:
     def _require_own(self, text: str, where: str) -> None:
         """Refuse answers whose heading names another sheet."""
         heading = _HEADING.search(text)
-        if heading and (heading[1], int(heading[2])) != (self.topic, self.seed):
+        if heading and heading[1] != self.command:
             raise ValueError(
-                f"{where} answers {heading[1]} with seed {heading[2]}, and this is {self.topic} "
-                f"with seed {self.seed}: give its topic and seed"
+                f"{where} answers the sheet of '{heading[1]}', and this is the one of "
+                f"'{self.command}': give the same topic and options"
             )
 
 
@@ -184,7 +184,7 @@ def make(topic: str, seed: int = 0, problems: int = USUAL) -> Worksheet:
         raise ValueError(f"worksheet: the seed is {seed}: give a whole number of at least 0")
     if not 1 <= problems <= MOST_PROBLEMS:
         raise ValueError(f"worksheet: {problems} problems: give 1 to {MOST_PROBLEMS}")
-    ladder, drawn = LADDERS[topic], []
+    ladder, drawn = LADDERS[topic], list[Problem]()
     for number in range(problems):
         # A generator for each problem, so that a change to one leaves the others as they were.
         random = Random(f"{topic} {seed} {number}")

@@ -228,7 +228,7 @@ def _problem(level: Step, case: _Case, random: Random) -> Problem:
         answer,
         working=tuple(lines),
         cell=cell,
-        sum_of=lambda row, column: walk.at(row, column).equation,
+        sum_of=lambda row, column: walk.at(row, column).short.rpartition(" = ")[0],
         mistakes=_written(case),
         is_framed=level.is_framed,
     )

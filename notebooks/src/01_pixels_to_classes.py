@@ -7,7 +7,8 @@
 #
 # How a lesson works: where you see `...`, write your answer and run the cell. `lessons.check` says
 # what is right, and names what went wrong. Stuck? `lessons.hint("01/softmax")`, as often as you
-# like; `lessons.solution("01/softmax")` when nothing else helps.
+# like; `lessons.solution("01/softmax")` when nothing else helps. Now and then you guess before you
+# look: `lessons.predict` writes the guess down, and two lessons later it comes back to you.
 
 # %%
 import matplotlib.pyplot as plt
@@ -27,7 +28,8 @@ from minisegnet import explain, lessons
 # **overlay**: the quickest way to see whether both belong together.
 
 # %%
-image, truth = ms.data.Shapes(8, size=(48, 64), num_classes=4, seed=2)[5]
+shapes = ms.data.Shapes(8, size=(48, 64), num_classes=4, seed=13)
+image, truth = shapes[7]
 pictures = {
     "image": image.transpose(1, 2, 0),
     "mask": ms.plot.palette(4)[truth],  # indexing colours with a mask paints the mask
@@ -39,13 +41,13 @@ for ax, (title, picture) in zip(axes, pictures.items(), strict=True):
     ax.set_title(title)
     ax.axis("off")
 plt.show()
-print("image", image.shape, "mask", truth.shape, "classes", np.unique(truth))
+print("image", image.shape, "mask", truth.shape, "classes", dict(enumerate(shapes.class_names)))
 
 # %% [markdown]
 # Doctors outline tumours this way, cars find the road, satellites count fields, and your video
 # call hides your kitchen. COCO, a much used collection of photographs, has about 330,000 images,
-# over 200,000 of them labelled, with 80 classes of objects. (One text says 20,000 images: a zero is
-# missing.)
+# over 200,000 of them labelled, with 80 classes of objects. (One text says 20,000. That is not even
+# a tenth.)
 #
 # To warm up: how many pixels must be named in an image of shape (3, 48, 64)?
 
@@ -148,8 +150,8 @@ maps = np.array(
         [[2, 6, -1], [0, 5, 4], [1, 9, 7]],
     ]
 )
-for number, (name, one) in enumerate(zip(["sky", "grass", "cat"], maps, strict=True)):
-    print(f"{name}, class {number}:", *one, sep="\n  ")
+for number, name in enumerate(["sky", "grass", "cat"]):
+    print(f"class {number}, {name}", maps[number], sep="\n")
 
 # %%
 table = [
@@ -184,13 +186,13 @@ print("the engine agrees:", np.array_equal(prediction, logits.argmax(dim=1).nump
 figure, axes = plt.subplots(1, 4, figsize=(9, 2.2), layout="constrained")
 for k, ax in enumerate(axes):
     heat = ax.imshow(logits.numpy()[0, k], cmap="viridis", vmin=-3, vmax=8)
-    ax.set_title(f"logits of class {k}")
+    ax.set_title(shapes.class_names[k])
     ax.axis("off")
-figure.colorbar(heat, ax=axes, shrink=0.8)
+figure.colorbar(heat, ax=axes, shrink=0.8, label="logit")
 plt.show()
 
 # %%
-ms.plot.predictions([image], [truth], [prediction])
+ms.plot.predictions([image], [truth], [prediction], class_names=shapes.class_names)
 
 # %% [markdown]
 # How sure is it? For that you need the probabilities. One trap: e to the power of 800 is more than
@@ -233,7 +235,8 @@ lessons.check("01/one-hot", one_hot)
 index_mask = ms.tensor(truth[None])
 hot_maps = ms.tensor(ms.data.one_hot(truth, 4)[None])
 for target in (index_mask, hot_maps):
-    print(target.shape, target.size, "numbers, cost", F.cross_entropy(logits, target).item())
+    cost = F.cross_entropy(logits, target).item()
+    print(f"{target.shape}: {target.size} numbers, cost {cost:.4f}")
 
 # %% [markdown]
 # ## One map instead of two
@@ -292,8 +295,8 @@ print(F.softmax(one, dim=1).numpy()[0, 0], one.argmax(dim=1).numpy()[0], sep="\n
 
 # %%
 sure, background = ms.tensor([[2.0, 30.0]]), ms.tensor([1])
-print("logits:", F.cross_entropy(sure, background).item())
-print("probabilities:", F.cross_entropy(F.softmax(sure, dim=1), background).item())
+for name, given in {"logits": sure, "probabilities": F.softmax(sure, dim=1)}.items():
+    print(f"{name}: {F.cross_entropy(given, background).item():.4f}")
 
 # %% [markdown]
 # A mask file of 0 and 255, as many programs save them. In a plain formula y = 255 gives a negative
@@ -302,9 +305,9 @@ print("probabilities:", F.cross_entropy(F.softmax(sure, dim=1), background).item
 # %%
 white = np.where(truth > 0, 255, 0)
 y, p = 255, 0.9
-print("cost:", -(y * np.log(p) + (1 - y) * np.log(1 - p)))
-overlap = (prediction > 0) * white
-print("IoU:", overlap.sum() / ((prediction > 0) + white - overlap).sum())
+print(f"cost: {-(y * np.log(p) + (1 - y) * np.log(1 - p)):.1f}")
+shape = (prediction > 0).astype(int)
+print(f"IoU: {(shape * white).sum() / (shape + white - shape * white).sum():.1f}")
 try:
     F.cross_entropy(logits, ms.tensor(white[None]))
 except ValueError as error:

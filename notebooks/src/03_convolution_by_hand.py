@@ -66,7 +66,8 @@ lessons.check("03/by-hand", table)
 #
 # Two options move the windows. `stride` is how many cells the window steps each time. `padding`
 # puts that many rows and columns of zeros on **every side** of the map first. Only windows that
-# lie whole on the padded map count. How many are there along one axis?
+# lie whole on the padded map count. How many are there along one axis? (The grey lines above a
+# picture count them, with a `dilation` that is 1 until lesson 6. Find it yourself first.)
 
 
 # %%
@@ -124,8 +125,8 @@ explain.conv2d([[2, 0, 1], [1, 4, 3]], [[1, 0], [2, -1]], padding="same").plot(1
 # ## Channels and groups
 #
 # Real maps have channels, and a kernel has a slice for each: `(out, in, rows, columns)`, summed
-# over slices too. `groups` splits the channels into parts that do not see each other. Loops and
-# engine agree, and each group more makes it cheaper:
+# over slices too. `groups` splits the channels into parts that do not see each other, down to one
+# channel each ("depthwise"). Loops and engine agree, and more groups cost less:
 
 # %%
 x = lessons.distinct(rng, (2, 4, 5, 7))
@@ -140,8 +141,9 @@ for groups in (1, 2, 4):
 # %% [markdown]
 # ## Windows as columns
 #
-# Four nested loops are slow in any language. So write every window down as a column, one beside
-# the other: the kernel, written as a row, times that matrix gives all windows at once.
+# Loops over cells are slow in Python; one large matrix product is what a processor does best. So
+# write every window down as a column, one beside the other. The kernel, written as a row, times
+# that matrix gives all windows at once.
 
 
 # %%
@@ -304,7 +306,7 @@ for kernel in ([[1.0, 2.0, 1.0]], [[1.0, 2.0, 4.0]]):
 
 # %% [markdown]
 # Test with symmetric kernels and you test nothing. Next, blur a dot eight times with "same"
-# padding, by a 3x3 and by a 2x2 kernel. Where does it end up?
+# padding, by kernels of 1x1 (which changes nothing), 3x3 and 2x2. Where does it end up?
 
 # %%
 dot = np.zeros((1, 1, 15, 21), np.float32)
@@ -317,18 +319,26 @@ for panel, k in zip(panels, (1, 3, 2), strict=True):
     picture = x.numpy()[0, 0]
     row, column = (np.average(grid, weights=picture) for grid in np.indices(picture.shape))
     panel.imshow(picture, cmap="gray")
-    panel.set_title(f"{k}x{k}: centre ({row:.1f}, {column:.1f})", fontsize=9)
+    panel.set_title(f"{k}x{k} kernel: centre ({row:.1f}, {column:.1f})", fontsize=9)
 plt.show()
 
 # %% [markdown]
 # The even kernel looks right and down, so the picture drifts up and left, half a cell each time.
-# Last, a kernel that does not fit:
+#
+# Last, stride 2. Give the recipe for the map's gradient the upstream gradient as it is, and then
+# with zeros between its cells, where the windows were that the stride left out:
 
 # %%
-try:
-    F.conv2d(ms.tensor(np.ones((1, 1, 3, 9))), ms.tensor(np.ones((1, 1, 5, 2))))
-except ValueError as error:
-    print(error)
+x = ms.tensor(rng.standard_normal((1, 2, 7, 8)), requires_grad=True)
+w = ms.tensor(rng.standard_normal((3, 2, 3, 2)))
+y = F.conv2d(x, w, stride=2)
+upstream = ms.tensor(rng.standard_normal(y.shape))
+y.backward(upstream.numpy())
+flipped = F.flip(w, (2, 3)).transpose(0, 1)
+for name, given in {"as it is": upstream, "with zeros": F.insert_zeros(upstream, 2)}.items():
+    gradient = F.conv2d(given, flipped, padding=(2, 1)).numpy()
+    is_right = gradient.shape == x.shape and np.allclose(gradient, x.grad)
+    print(f"{name}: {gradient.shape} for a map of {x.shape}, right: {is_right}")
 
 # %% [markdown]
 # ## Questions

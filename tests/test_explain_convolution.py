@@ -39,6 +39,10 @@ def check_places(walk: explain.Walkthrough, ledger: explain.Ledger, arrays: dict
                 assert factor.value == 0
             for name, index in factor.places.items():
                 assert walk.panel(name).values[index] == factor.value, name
+    bias = sum(t.value for t in ledger.terms if t.factors[0].origin is Origin.BIAS)
+    for name in ("canvas", "C times the column", "C transposed times the column"):
+        for index in ledger.places.get(name, ()):
+            assert walk.panel(name).values[index] == ledger.total - bias
 
 
 counted = 0

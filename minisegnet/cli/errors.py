@@ -75,6 +75,14 @@ class Commands(_Helpful, click.Group):
             )
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """As in click, which would put an empty line on standard error after Ctrl-C."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("interrupted")
+            ctx.exit(INTERRUPTED)
+
 
 def run_safely(cli: click.Group, arguments: Sequence[str]) -> int:
     """Run a command; whatever goes wrong becomes one line ``error: ...`` and an exit code."""

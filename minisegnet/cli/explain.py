@@ -254,10 +254,10 @@ def _result_lines(walk: Walkthrough, for_programs: bool) -> list[str]:
     parts = planes(walk.result)
     for lead, matrix in parts:
         rows = plain_rows(matrix) if for_programs else aligned_rows(matrix)
-        names = ("image", "channel")[-len(lead) :] if lead else ()
-        where = "".join(f", {what} {i}" for what, i in zip(names, lead, strict=True))
+        counted = zip(("image", "channel")[-len(lead) :], lead, np.shape(walk.result), strict=False)
+        where = "".join(f", {what} {i}" for what, i, number in counted if number > 1)
         size = f" ({'x'.join(map(str, matrix.shape))})" if np.ndim(walk.result) else ""
-        head = f"result{where if len(parts) > 1 else ''}{size}"
+        head = f"result{where}{size}"
         gap = [""] if lines else []
         lines += [*gap, *rows] if for_programs else [*gap, head, *rows]
     return lines

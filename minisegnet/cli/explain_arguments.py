@@ -36,7 +36,8 @@ _ON_MAPS = ("conv", "conv-transpose", "max-pool", "max-unpool", "bed-of-nails", 
 
 def extra_arguments(op: Operation) -> list[Argument]:
     """Arguments that only several channels need."""
-    if op.command not in ("conv", "conv-transpose"):
+    has_kernels = op.command in ("conv", "conv-transpose")
+    if not has_kernels or any(argument.name == "groups" for argument in op.arguments):
         return []
     return [Argument("groups", "integer", "groups of channels that are kept apart", default=1)]
 

@@ -134,7 +134,7 @@ def matrix_account(
         place = given.layout.name("result", cell.n, cell.channel, cell.row, cell.col)
         row = int(np.ravel_multi_index((cell.channel, cell.row, cell.col), result.shape[1:]))
         return Ledger.of_sum(
-            place, terms(cell), places={f"{name} times the column": [(row, 0)]}
+            place, terms(cell), places={f"{name} times the column": [(row, cell.n)]}
         )
 
     return account

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minisegnet.autograd import tensor
+from minisegnet.lessons.blanks import is_blank
 from minisegnet.lessons.exercise import (
     Arguments,
     FunctionExercise,
@@ -96,8 +97,10 @@ def _listed(answer: Callable[[Any], Any], formula: str, x: float, w: float, v: f
     """The numbers in the answer's order; of all the right orders the same one."""
     last = calculate(formula, {"x": Value(x), "w": Value(w), "v": Value(v)})
     listed = answer(last)
-    if not isinstance(listed, (list, tuple)) or not all(hasattr(v, "data") for v in listed):
-        return listed
+    if listed is None or is_blank(listed):
+        return None
+    if not isinstance(listed, (list, tuple)) or not all(isinstance(v, Value) for v in listed):
+        raise TypeError("order returns a list of the values themselves, not of their numbers")
     right = order(last)
     place = {id(value): i for i, value in enumerate(listed)}
     is_complete = len(listed) == len(right) and set(place) == {id(value) for value in right}

@@ -68,7 +68,10 @@ def _ones_notice() -> str:
 PREDICTIONS = (
     Prediction(
         name="02/walk",
-        question="h = x * 2, p = h * 3, q = h * 5, y = p + q: which gradient does the walk give x?",
+        question=(
+            "h = x * 2, p = h * 3, q = h * 5, y = p + q. A walk from y hands on whatever gradient "
+            "has arrived so far: what does it give x?"
+        ),
         outcome=lambda: _walked(plain_walk),
         because=(
             "The walk comes through h twice: first with 3, then with 3 + 5, and so x gets 2 * 3 + "
@@ -104,7 +107,10 @@ PREDICTIONS = (
     ),
     Prediction(
         name="02/ones",
-        question="Does a check with an upstream of ones notice the wrong softmax rule, yes or no?",
+        question=(
+            "For softmax, p * (grad - mean of grad) is a wrong rule. Does a check with an upstream "
+            "of ones notice, yes or no?"
+        ),
         outcome=_ones_notice,
         options=("yes", "no"),
         because=(
@@ -154,7 +160,7 @@ QUESTIONS = (
             "gradients add": "They add in both.",
         },
         hints=("What happened to the chain?", "Python stops after about a thousand calls."),
-        explanation="Every call waits for the one inside it, and Python allows about a thousand "
+        explanation="Every call waits for the one inside it, and Python allows a thousand or so "
         "of them. A list can be as long as memory lasts.",
     ),
     ValueExercise.choice(

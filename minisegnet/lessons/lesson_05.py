@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -51,6 +52,10 @@ BLOCKS = ValueExercise(
         Mistake(
             "The two changed places: nearest copies a value into its block, a nail stands alone.",
             lambda: np.stack([_nails(_FIRST)[2], _nearest(_SECOND)[2]]),
+        ),
+        Mistake(
+            "Nails have zeros around them: you copied the second map as you did the first.",
+            lambda: np.stack([_nearest(_FIRST)[2], _nearest(_SECOND)[2]]),
         ),
         Mistake(
             "The nail stands at the top left of its block, not at the bottom right.",
@@ -294,6 +299,26 @@ def _copied(x, length, align_corners):
     return np.array([x[int(_right_place(o, len(x), length, align_corners))] for o in range(length)])
 
 
+def _around_the_end(x, length, align_corners):
+    n, out = len(x), np.zeros(length)
+    for o in range(length):
+        place = _corners(o, n, length) if align_corners else (o + 0.5) * n / length - 0.5
+        left = math.floor(place)
+        share = place - left
+        out[o] = (1 - share) * x[left] + share * x[min(left + 1, n - 1)]
+    return out
+
+
+def _over_the_end(x, length, align_corners):
+    out = np.zeros(length)
+    for o in range(length):
+        place = _right_place(o, len(x), length, align_corners)
+        left = int(place)
+        share = place - left
+        out[o] = (1 - share) * x[left] + share * x[left + 1]
+    return out
+
+
 STRETCH = FunctionExercise(
     name="05/stretch",
     question=(
@@ -338,6 +363,14 @@ STRETCH = FunctionExercise(
                     _corners(o, n, length) if align else (o + 0.5) * n / length - 0.5
                 )
             ),
+        ),
+        Mistake(
+            "The place went below 0, and index -1 read the last cell: hold it at 0.",
+            _around_the_end,
+        ),
+        Mistake(
+            "There is no cell right of the last one: let right be min(left + 1, n - 1).",
+            _over_the_end,
         ),
         Mistake(
             "The shares changed places: the nearer cell counts more, so the right one gets "

@@ -64,6 +64,10 @@ OVERLAP = FunctionExercise(
             lambda kh, kw, stride: np.full((stride, stride), -(-kh // stride) * -(-kw // stride)),
         ),
         Mistake(
+            "That is the average: a cell has a whole number of stamps, and some may have one more.",
+            lambda kh, kw, stride: np.full((stride, stride), kh * kw / stride**2),
+        ),
+        Mistake(
             "You added the counts of the two axes: each row of a stamp meets each of its columns, "
             "so multiply.",
             lambda kh, kw, stride: np.add.outer(_along(kh, stride), _along(kw, stride)),
@@ -225,6 +229,10 @@ TENT = FunctionExercise(
         Mistake(
             "An odd factor has a centre cell, so its filter has 2*factor - 1 cells.",
             _tent_with(lambda factor: 2 * factor, lambda factor: factor - 0.5),
+        ),
+        Mistake(
+            "An even factor has its middle between two cells, so its filter has 2*factor of them.",
+            _tent_with(lambda factor: 2 * factor - 1, lambda factor: factor - 1),
         ),
         Mistake(
             "You made the weights sum to 1: all stamps on one cell do, a stamp sums to the factor.",

@@ -146,7 +146,7 @@ QUESTIONS = (
     ),
     ValueExercise.choice(
         "05/corners",
-        "Why does align_corners change every cell, and not the corners alone?",
+        "Why does align_corners change cells that are far from the corners?",
         right="the step changes",
         wrong={
             "rounding": "Nothing is rounded: it is another coordinate.",

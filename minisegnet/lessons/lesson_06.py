@@ -131,8 +131,8 @@ DILATED = FunctionExercise(
         Mistake(_INPUT_SPREAD, _spread_input),
         Mistake(_FLIPPED, lambda x, kernel, rate: dilated(x, kernel[::-1, ::-1], rate)),
         Mistake(
-            "One window is missing on each axis: h - rate * (kh - 1) rows of them fit, with the last "
-            "one.",
+            "One window is missing on each axis: h - rate * (kh - 1) rows of them fit, the last "
+            "one included.",
             lambda x, kernel, rate: dilated(x, kernel, rate)[:-1, :-1],
         ),
         Mistake(

@@ -46,6 +46,7 @@ def _probabilities_and_masks(
 
 _P = np.array([[1 / 2, 1 / 4, 7 / 8], [3 / 4, 1 / 8, 1 / 2], [1 / 4, 15 / 16, 1 / 8]])
 _Y = np.array([[1, 1, 0], [0, 1, 0], [1, 0, 1]])
+_TRUE_CLASS = np.where(_Y == 1, _P, 1 - _P)
 
 BY_HAND = ValueExercise(
     name="07/by-hand",
@@ -60,18 +61,18 @@ BY_HAND = ValueExercise(
             "class has 1 - p.",
             lambda: -np.log2(_P),
         ),
-        Mistake("Foreground and background changed places.", lambda: -np.log2(abs(1 - _Y - _P))),
+        Mistake("Foreground and background changed places.", lambda: -np.log2(1 - _TRUE_CLASS)),
         Mistake(
             "Those are natural logarithms. Count in bits here: 1/2 costs 1, 1/4 costs 2.",
-            lambda: -np.log(abs(1 - _Y - (1 - _P))),
+            lambda: -np.log(_TRUE_CLASS),
         ),
         Mistake(
             "A cost is minus the logarithm: none is below 0.",
-            lambda: np.log2(abs(1 - _Y - (1 - _P))),
+            lambda: np.log2(_TRUE_CLASS),
         ),
         Mistake(
             "Those are the probabilities of the true class: how often must you halve to get there?",
-            lambda: np.where(_Y == 1, _P, 1 - _P),
+            lambda: _TRUE_CLASS,
         ),
     ),
     hints=(
@@ -155,25 +156,14 @@ def balanced(p, y):
     return -np.mean(foreground + background)
 
 
-def _sides(p, y):
-    """The costs of the foreground and of the background, and the background's share."""
-    return -y * np.log(p), -(1 - y) * np.log(1 - p), float(np.mean(y == 0))
-
-
 def _weighed(p, y, weigh):
-    foreground, background, beta = _sides(p, y)
-    on, off = weigh(beta)
-    return np.mean(on * foreground + off * background)
+    on, off = weigh(np.mean(y == 0))
+    return -np.mean(on * y * np.log(p) + off * (1 - y) * np.log(1 - p))
 
 
 def _divided_by_weights(p, y):
-    foreground, background, beta = _sides(p, y)
-    weights = beta * y + (1 - beta) * (1 - y)
-    return np.sum(beta * foreground + (1 - beta) * background) / weights.sum()
-
-
-def _summed(p, y):
-    return balanced(p, y) * y.size
+    beta = np.mean(y == 0)
+    return balanced(p, y) / np.mean(beta * y + (1 - beta) * (1 - y))
 
 
 BALANCED = FunctionExercise(
@@ -210,7 +200,9 @@ BALANCED = FunctionExercise(
             "the number of pixels.",
             _divided_by_weights,
         ),
-        Mistake("You added up: take the mean over the pixels.", _summed),
+        Mistake(
+            "You added up: take the mean over the pixels.", lambda p, y: balanced(p, y) * y.size
+        ),
     ),
     hints=(
         "Begin with beta = np.mean(y == 0).",
@@ -239,12 +231,6 @@ def _focal_cases(rng: np.random.Generator) -> Iterator[Arguments]:
 def _focused(p, y, focus):
     right = np.where(y == 1, p, 1 - p)
     return np.mean(focus(right) * -np.log(right))
-
-
-def _divided_by_focus(p, y, gamma):
-    right = np.where(y == 1, p, 1 - p)
-    focus = (1 - right) ** gamma
-    return np.sum(focus * -np.log(right)) / focus.sum()
 
 
 FOCAL = FunctionExercise(
@@ -279,10 +265,6 @@ FOCAL = FunctionExercise(
         Mistake(
             "That is the plain cross-entropy: the factor (1 - q)**gamma is missing.",
             lambda p, y, gamma: _focused(p, y, lambda q: 1),
-        ),
-        Mistake(
-            "You divided by the sum of the factors: the mean is over the pixels.",
-            _divided_by_focus,
         ),
     ),
     hints=(
@@ -431,14 +413,19 @@ DISTANCES = ValueExercise(
     mistakes=(
         Mistake(
             "Inside the object counts too: a hole in its middle is a far mistake.",
-            _FAR * (1 - _STRIP),
+            lambda: _FAR * (1 - _STRIP),
         ),
-        Mistake("Outside the object counts too: a far false alarm is bad.", _FAR * _STRIP),
-        Mistake("One too little: a pixel next to the other side is at distance 1 of it.", _FAR - 1),
-        Mistake("Without signs: the squares would lose them anyway.", _FAR * (1 - 2 * _STRIP)),
+        Mistake("Outside the object counts too: a far false alarm is bad.", lambda: _FAR * _STRIP),
+        Mistake(
+            "One too little: a pixel next to the other side is at distance 1 of it.",
+            lambda: _FAR - 1,
+        ),
+        Mistake(
+            "Without signs: the squares would lose them anyway.", lambda: _FAR * (1 - 2 * _STRIP)
+        ),
         Mistake(
             "You took the edge of the strip for a boundary: beyond it there is nothing.",
-            [1, 2, 1, 1, 2, 2, 1, 1],
+            (1, 2, 1, 1, 2, 2, 1, 1),
         ),
     ),
     hints=(

@@ -36,12 +36,12 @@ RECALL = ValueExercise(
 _ANSWERS = {"0": -100.0, "1 in 100": float(np.log(1 / 99)), "1 in 2": 0.0, "1": 100.0}
 
 
-def _cheapest(loss: Callable[..., Tensor]) -> str:
+def _cheapest(loss: Callable[..., Tensor], **options: float) -> str:
     """Which constant answer costs least where 2 of 200 pixels are foreground."""
     mask = np.zeros((1, 10, 20), np.int64)
     mask[0, 4, 11:13] = 1
     costs = {
-        name: loss(tensor(np.full(mask.shape, z)), tensor(mask)).item()
+        name: loss(tensor(np.full(mask.shape, z)), tensor(mask), **options).item()
         for name, z in _ANSWERS.items()
     }
     return min(costs, key=lambda name: costs[name])
@@ -72,15 +72,15 @@ PREDICTIONS = (
     Prediction(
         name="07/cheapest-dice",
         question=(
-            "The same image, and the Dice loss: which constant p is cheapest, "
+            "The same image, and the Dice loss without smooth: which constant p is cheapest, "
             '"0", "1 in 100", "1 in 2" or "1"?'
         ),
-        outcome=lambda: _cheapest(losses.dice),
+        outcome=lambda: _cheapest(losses.dice, smooth=0.0),
         options=tuple(_ANSWERS),
         because=(
             "With f pixels of foreground among n, the overlap of a constant p is "
             "2*p*f / (p*n + f), and that only grows with p. Dice would rather find too much than "
-            "nothing."
+            "nothing; but a smooth of 1 rewards finding nothing, too, if f is a few pixels."
         ),
         traps=(
             Mistake("That is what cross-entropy says. Dice does not count true negatives.", "0"),
@@ -122,12 +122,12 @@ QUESTIONS = (
     ),
     ValueExercise.choice(
         "07/dice-to-iou",
-        "A mask has a Dice coefficient of 2/3. What is its IoU?",
-        right="1/2",
+        "A mask has a Dice coefficient of 4/5. What is its IoU?",
+        right="2/3",
         wrong={
-            "2/3": "Dice is not IoU: they agree at 0 and at 1 only.",
-            "4/5": "You went the other way: 2J/(1+J) makes Dice of IoU. Back it is D/(2-D).",
-            "1/3": "Half is right only for very small overlaps.",
+            "4/5": "Dice is not IoU: they agree at 0 and at 1 only.",
+            "8/9": "You went the other way: 2J/(1+J) makes Dice of IoU. Back it is D/(2-D).",
+            "2/5": "Half is right only for very small overlaps.",
         },
         hints=("D = 2J / (1 + J). Solve for J.", "J = D / (2 - D)."),
         explanation="J = D / (2 - D). Dice is never below IoU, so a table of Dice looks better: "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import product
+from itertools import combinations, product
 from random import Random
 from typing import Any, Literal, TypeAlias
 
@@ -20,6 +20,7 @@ Matrix: TypeAlias = tuple[tuple[Value, ...], ...]
 Kind: TypeAlias = Literal["map", "kernel", "note"]
 
 _MOST_DRAWS = 2000
+_ROUNDING = Fraction(1, 100)
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,23 @@ class Problem:
     def is_telling(self) -> bool:
         """Whether every mistake shows: none gives the right answer, and no two the same."""
         answers = [self.answer, *(mistake.answer for mistake in self.mistakes)]
-        return len(set(answers)) == len(answers)
+        return all(are_apart(a, b) for a, b in combinations(answers, 2))
+
+
+def are_apart(one: Matrix, other: Matrix) -> bool:
+    """Whether two answers differ, even if both are rounded to two decimals.
+
+    Examples
+    --------
+    >>> are_apart(((Fraction(2, 3),),), ((Fraction(3, 5),),))
+    True
+    >>> are_apart(((Fraction(2, 3),),), ((Fraction(67, 100),),))
+    False
+    """
+    if size_of(one) != size_of(other):
+        return True
+    pairs = [pair for rows in zip(one, other, strict=True) for pair in zip(*rows, strict=True)]
+    return any(a is not b if a is None or b is None else abs(a - b) > _ROUNDING for a, b in pairs)
 
 
 Draw: TypeAlias = Callable[[Random], Problem]

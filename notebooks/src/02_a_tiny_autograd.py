@@ -58,19 +58,18 @@ e = d + c
 y = a * e
 
 names = {"a": a, "b": b, "c": c, "d": d, "e": e, "y": y}
-places = dict(
-    zip(names, [(0, 2), (0, 1), (1.2, 0), (1.2, 1.2), (2.4, 0.8), (3.6, 1.6)], strict=True)
-)
-where = {id(value): places[name] for name, value in names.items()}
+places = [(0, 2), (0, 1), (1.2, 0), (1.2, 1.2), (2.4, 0.7), (3.6, 1.5)]
+boxes = {}
 figure, ax = plt.subplots(figsize=(6, 2.6), layout="constrained")
-for name, value in names.items():
-    ax.text(*places[name], f"{name} = {value.data}", ha="center", va="center", bbox={"fc": "white"})
+for (name, value), place in zip(names.items(), places, strict=True):
+    style = {"ha": "center", "va": "center", "bbox": {"fc": "white", "pad": 5}}
+    boxes[value] = ax.text(*place, f"{name} = {value.data}", **style)
     for parent, slope in zip(value.parents, value.slopes, strict=True):
-        (x0, y0), (x1, y1) = where[id(parent)], places[name]
-        arrow = {"arrowstyle": "->", "shrinkA": 18, "shrinkB": 18}
-        ax.annotate("", (x1, y1), (x0, y0), arrowprops=arrow)
-        ax.text((x0 + x1) / 2, (y0 + y1) / 2 + 0.12, slope, color="#D55E00")
-ax.set(xlim=(-0.5, 4.1), ylim=(-0.4, 2.4))
+        start = boxes[parent].get_position()
+        ends = {"patchA": boxes[parent].get_bbox_patch(), "patchB": boxes[value].get_bbox_patch()}
+        ax.annotate("", place, start, arrowprops={"arrowstyle": "->", **ends})
+        ax.text(*np.add(start, place) / 2 + [0, 0.1], slope, color="#D55E00")
+ax.set(xlim=(-0.4, 4), ylim=(-0.3, 2.3))
 ax.axis("off")
 plt.show()
 
@@ -200,14 +199,18 @@ lessons.check("02/value", Value)
 # ## The real one
 #
 # The engine of this course does the same, with arrays for numbers. A slope for every pair of
-# elements would be a giant table, so an op brings a **rule** along, which carries a gradient back.
-# Here is the rule of the product, and the walk. Find your `+=` in it, and your `reversed`.
+# elements would be a giant table, so each operation brings a **rule** along, which carries a
+# gradient back. `op`, in `autograd.py`, makes a function of tensors of it, which leaves a node on
+# the **tape** whenever it runs. Here are the rule of the product, and the walk, from `tape.py`.
+# Find your `+=` in it, and your `reversed`.
 
 # %%
 print(inspect.getsource(arithmetic.multiply))
 print(inspect.getsource(tape.propagate))
 
 # %% [markdown]
+# (They are `have + share`, and `nodes.pop()`, which takes from the end.)
+#
 # ## Is it right?
 #
 # A rule is written by hand, so it may be wrong, and a network with a wrong gradient often still
@@ -248,7 +251,7 @@ both = (np.exp(1 + steps) - np.exp(1 - steps)) / (2 * steps)
 one = (np.exp(1 + steps) - math.e) / steps
 figure, ax = plt.subplots(figsize=(6, 3), layout="constrained")
 for name, slope, colour in [("one side", one, "#D55E00"), ("both sides", both, "#0072B2")]:
-    ax.loglog(steps, np.abs(slope - math.e) + 1e-17, color=colour, label=name)
+    ax.loglog(steps, np.abs(slope - math.e), color=colour, label=name)
 ax.set(xlabel="step", ylabel="error of the slope", ylim=(1e-13, 10))
 ax.legend()
 plt.show()
@@ -271,8 +274,9 @@ def agree(analytic, numeric):
 lessons.check("02/agree", agree)
 
 # %% [markdown]
-# `ms.gradcheck` is this, for any function of tensors. Who checks the checker? You, with a rule that
-# is wrong by 0.1 %. If it passed, no check of it would mean anything.
+# `ms.gradcheck` does this for any function of tensors. (In `gradcheck.py`, `_differences` is your
+# `slopes` and `_worst_entry` your `agree`.) Who checks the checker? You, with a rule that is wrong
+# by 0.1 %. If that passed, no "True" of it would mean anything.
 
 
 # %%

@@ -163,8 +163,9 @@ lessons.check("05/stretch", stretch)
 
 # %% [markdown]
 # Why does that option change everything? The *step* differs, `(n - 1) / (length - 1)` against
-# `n / length`, so it moves every cell. Worse, the first step depends on how large the map is.
-# Enlarge a photo by 4, and then its left part alone: do the cells they share agree?
+# `n / length`, so nearly every cell moves. Worse, at one factor the first of them still depends on
+# how large the map is. Enlarge a photo by 4, and then its left part alone: do the cells they share
+# agree?
 
 # %%
 rng = np.random.default_rng(5)
@@ -222,8 +223,8 @@ def overlap(kh, kw, stride):
 lessons.check("05/overlap", overlap)
 
 # %% [markdown]
-# The way down has it, too: the gradient of a strided convolution is a transposed one, so some
-# pixels are taught four times as hard as others.
+# Here are the usual choices. And the way down has it, too: the gradient of a strided convolution
+# is a transposed one, so some pixels are taught four times as hard as others.
 
 # %%
 print("kernel  stride  counts of one period                 largest / smallest")
@@ -261,20 +262,22 @@ lessons.reveal("05/safe")
 # - **Sub-pixel convolution**: convolve into four times as many channels and lay each four out as
 #   a 2x2 block. Even counts, but four kernels that start at random. **ICNR** starts them equal.
 #
-# Kernels here are random and untrained, and each is scaled to keep the mean. The number says how
+# Kernels here are random and untrained, scaled to keep the mean. The number says how
 # far the cells of a block are apart on a map of ones, in percent of their mean.
 
 
 # %%
 def kernels(out, size):
-    """Random positive weights for one map in, `out` maps out; the sum over each is 1."""
+    """Random positive weights from one map to `out` maps, with a sum of 1 on average."""
     w = rng.random((out, 1, size, size))
-    return ms.tensor(w / w.sum(axis=(2, 3), keepdims=True))
+    return ms.tensor(w * out / w.sum())
 
 
-k2, k3, k4, plain = (kernels(1, size) * factor for size, factor in [(2, 4), (3, 4), (4, 4), (3, 1)])
-four = ms.tensor(rng.random((4, 1, 3, 3)) / 4.5)
-equal = nn.init.icnr_(ms.tensor(np.zeros((4, 1, 3, 3))), 2, lambda w: nn.init.uniform_(w, 0, 2 / 9))
+ms.manual_seed(5)
+k2, k3, k4 = (4 * kernels(1, size) for size in (2, 3, 4))
+plain, four = kernels(1, 3), kernels(4, 3)
+equal = nn.init.icnr_(ms.tensor(np.zeros((4, 1, 3, 3))), 2, nn.init.uniform_)
+equal = equal * (4 / equal.sum().item())
 ways = {
     "kernel 3, stride 2": lambda x: F.conv_transpose2d(x, k3, None, 2, 1, 1),
     "kernel 2, stride 2": lambda x: F.conv_transpose2d(x, k2, None, 2),
@@ -285,7 +288,7 @@ ways = {
 }
 down, across = np.mgrid[0:16, 0:20]
 blob = 0.15 + 1 / (1 + np.exp(np.hypot(down - 7.5, across - 9) - 5))
-figure, panels = plt.subplots(2, 3, figsize=(8.4, 5.2))
+figure, panels = plt.subplots(2, 3, figsize=(8.4, 4.8), layout="constrained")
 for panel, (name, enlarge) in zip(panels.flat, ways.items(), strict=True):
     block = enlarge(ms.tensor(np.ones((1, 1, 8, 8)))).numpy()[0, 0, 6:8, 6:8]
     apart = 100 * np.ptp(block) / block.mean()
@@ -357,16 +360,18 @@ for claim, one, other in [
 # %% [markdown]
 # ## Break it
 #
-# Say what will happen before you run each cell. First, pool a picture 21 columns wide and unpool
-# it 20 wide. Each index still names a cell. Which?
+# Say what will happen before you run each cell. First, pool a picture 61 columns wide and unpool
+# it 60 wide. Each index still names a cell. Which?
 
 # %%
-photo = ms.tensor((np.hypot(*np.mgrid[-7:8, -10:11]) < 6) + rng.random((15, 21)) / 9)[None, None]
+disc = np.hypot(*np.mgrid[-22:23, -30:31]) < 17
+photo = ms.tensor((disc + rng.random(disc.shape) / 5)[None, None])
 largest, places = F.max_pool2d(photo, 2, return_indices=True)
-figure, panels = plt.subplots(1, 2, figsize=(7, 2.7))
-for panel, size in zip(panels, [(15, 21), (15, 20)], strict=True):
+figure, panels = plt.subplots(1, 2, figsize=(7, 2.8))
+for panel, size in zip(panels, [(45, 61), (45, 60)], strict=True):
     panel.imshow(F.max_unpool2d(largest, places, 2, output_size=size).numpy()[0, 0], cmap="gray")
     panel.set_title(f"unpooled to {size[0]}x{size[1]}", fontsize=10)
+    panel.axis("off")
 plt.show()
 try:
     F.max_unpool2d(largest, places, 2)
@@ -375,7 +380,7 @@ except IndexError as error:
 
 # %% [markdown]
 # The same numbers, sheared: nothing but the width tells where an index points. Unpooling to the
-# default size, here 14x20, even leaves some of them outside.
+# default size, here 44x60, even leaves some of them outside.
 #
 # Last: ICNR starts equal. Will it stay equal? Ten steps towards a target whose neighbours differ:
 
@@ -402,8 +407,8 @@ for step in range(11):
 #   "both" or "a random one"
 # - `meet`: two values name one cell: what does unpooling do? "they add up", "the last stays",
 #   "the largest stays" or "it raises"
-# - `corners`: why does align_corners change every cell? "rounding", "padding", "the step changes"
-#   or "another filter"
+# - `corners`: why does align_corners change cells far from the corners? "rounding", "padding",
+#   "the step changes" or "another filter"
 # - `divides`: the stride divides the kernel: what is sure? "equal sums", "no pattern" or "equal
 #   counts"
 # - `fraction`: what is a fractionally strided convolution? "a resize-convolution", "a sub-pixel

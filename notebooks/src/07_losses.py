@@ -152,8 +152,8 @@ explain.dice(
 ).plot()
 
 # %% [markdown]
-# **Dice is not IoU.** With J the IoU, Dice's coefficient is D = 2J/(1+J), here 2/3 for an IoU of
-# 1/2. They rank two predictions alike, but the numbers differ.
+# **Dice is not IoU.** With J the IoU, Dice's coefficient is D = 2J/(1+J): here J is
+# 3 / (3 + 2 + 1), and D is larger. They rank two predictions alike, but the numbers differ.
 #
 # Your turn: found is `[[1, 1, 0], [1, 1, 1], [0, 0, 0]]`, true is
 # `[[0, 1, 1], [0, 1, 0], [0, 1, 0]]`. Give the three losses, Tversky with alpha 1/3 and beta 1.
@@ -188,7 +188,7 @@ lessons.check("07/dice", dice_loss)
 
 # %% [markdown]
 # Guess again: the same image with 1 % foreground, the same p everywhere. Which is cheapest for
-# the Dice loss: "0", "1 in 100", "1 in 2" or "1"?
+# the Dice loss without `smooth`: "0", "1 in 100", "1 in 2" or "1"?
 
 # %%
 my_guess = "1"  # SOLUTION
@@ -213,8 +213,8 @@ lessons.check("07/distances", distances)
 # in which wrong pixels cost 1 + E, with E the mean distance of the predicted outline from the true
 # one.
 #
-# **Compound** losses add a region to a distribution: **combo** is half a balanced cross-entropy and
-# half Dice, **exponential-logarithmic** takes powers of the logarithms of both.
+# **Compound** losses add a region to a distribution: **combo** is half cross-entropy, with a price
+# for misses, and half Dice; **exponential-logarithmic** takes powers of the logarithms of both.
 #
 # Each formula on four pixels, worked out with plain numbers beside the engine's value:
 
@@ -325,9 +325,9 @@ plt.show()
 
 # %% [markdown]
 # Whoever averages over pixels as they come finds nothing yet, with an accuracy of 99 %. Focal
-# loss alone does not help: it turns away from easy pixels, but here all are difficult. Weights
-# help, and so does every region. The boundary losses need a partner: far from the object each
-# pixel of background weighs so much that nothing is the safest answer, and where nothing is
+# loss without alpha counts easy pixels less, whichever class they are of, and is slow as well.
+# Weights help, and so does every region. The boundary losses need a partner: far from the object
+# each pixel of background weighs so much that nothing is the safest answer, and where nothing is
 # found there is no outline to improve.
 #
 # ## Break it
@@ -335,14 +335,15 @@ plt.show()
 # Say what will happen before you run each cell. First, is the cross-entropy stuck, or only slow?
 
 # %%
-for steps in (100, 200, 300, 400):
+for steps in (50, 100, 200, 400):
     z = train(losses.binary_cross_entropy, steps)
-    found, sure = int(((z > 0) & (mask == 1)).sum()), 1 / (1 + np.exp(-z.mean()))
-    print(f"{steps} steps: {found} of {mask.sum()} found; p at the mean logit {sure:.4f}")
+    found, mean = int(((z > 0) & (mask == 1)).sum()), (1 / (1 + np.exp(-z))).mean()
+    print(f"{steps:3} steps: {found:2} of {mask.sum()} found, mean probability {mean:.4f}")
 
 # %% [markdown]
-# Slow: here, the evidence outweighs 99 to 1 in the end. Where it never does (a faint object), an
-# honest probability stays below 1/2, and no patience helps.
+# Slow: first it says how rare the foreground is, and only then learns where it is. (The mean
+# probability tells.) Here the evidence outweighs 99 to 1 in the end. Where it never does, in a
+# faint object, an honest probability stays below 1/2, and no patience helps.
 #
 # Now leave out the brackets, as one text does. A false alarm gets surer and surer:
 
@@ -357,12 +358,14 @@ for p in (np.array([[alarm, 0.5]]) for alarm in sure):
 # Logits of 1000, and a mask with nothing in it. Does anything become nan or infinite?
 
 # %%
-extreme = ms.tensor(np.array([[[1000.0, -1000.0, 0.0]]]), requires_grad=True)
 for name in losses.__all__:
-    binary = name != "cross_entropy"  # which wants a map for each class
-    value = getattr(losses, name)(extreme if binary else extreme[:, None] * np.ones((1, 2, 1, 1)),
-                                  np.zeros((1, 1, 3), int))  # fmt: skip
-    print(f"{name:24} {value.item():10.4f}")
+    if name == "cross_entropy":
+        continue  # it wants a map for each class
+    extreme = ms.tensor(np.array([[[1000.0, -1000.0, 0.0]]]), requires_grad=True)
+    value = getattr(losses, name)(extreme, np.zeros((1, 1, 3), int))
+    value.backward()
+    finite = np.isfinite(value.item()) and np.isfinite(extreme.grad).all()
+    print(f"{name:24} {value.item():8.4f}, finite with its gradient: {finite}")
 
 # %% [markdown]
 # ## Questions
@@ -373,7 +376,7 @@ for name in losses.__all__:
 #   are free" or "false alarms are rewarded"
 # - `background`: why is everything background, at first? "a bug", "the share is the cheapest
 #   guess", "too few filters" or "the sigmoid"
-# - `dice-to-iou`: a Dice of 2/3 is which IoU? "1/3", "1/2", "2/3" or "4/5"
+# - `dice-to-iou`: a Dice of 4/5 is which IoU? "2/5", "2/3", "4/5" or "8/9"
 # - `gamma`: focal loss with gamma 0 is: "zero", "cross-entropy", "balanced cross-entropy" or
 #   "Dice"
 # - `misses`: to have fewer misses, raise in Tversky: "alpha", "beta" or "smooth"
@@ -386,7 +389,7 @@ lessons.check_all(
     {
         "07/brackets": "false alarms are rewarded",  # SOLUTION
         "07/background": "the share is the cheapest guess",  # SOLUTION
-        "07/dice-to-iou": "1/2",  # SOLUTION
+        "07/dice-to-iou": "2/3",  # SOLUTION
         "07/gamma": "cross-entropy",  # SOLUTION
         "07/misses": "beta",  # SOLUTION
         "07/smooth": "empty masks",  # SOLUTION

@@ -67,6 +67,15 @@ def test_text_fits_and_is_aligned(name: str):
     text.encode("cp1252")  # what a Windows console can print
 
 
+def test_at_a_prompt():
+    walk = explain.conv_transpose2d([[1, 2], [3, 4]], [[1, 0], [1, 1]])
+    assert repr(walk) == str(walk)
+    assert repr(walk.at(1, 1)) == "result[1, 1] = 1*1 + 2*1 + 3*0 + 4*1 = 7"
+    assert repr(walk.steps[0]) == "<step 'Start': input, kernel>"
+    assert repr(walk.panel("padded input")) == "<panel 'padded input', 4x4>"
+    assert repr(walk.views) == "<views: zero insertion, scatter, matrix>"
+
+
 def test_matrices_are_aligned_to_the_right():
     text = str(explain.conv2d([[1, -22, 3], [444, 5, 6]], [[1]]))
     lines = text.splitlines()

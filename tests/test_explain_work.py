@@ -121,7 +121,7 @@ def test_receptive_fields_are_where_gradients_come_back_from(kernels, strides, d
     def function(x):
         x = F.conv2d(x, weights[0], stride=strides[0], dilation=dilation)
         if up == "transpose":
-            x = F.conv_transpose2d(x, np.ones((1, 1, 4, 3)), stride=2)
+            x = F.conv_transpose2d(x, np.ones((1, 1, 4, 3)), stride=2, dilation=(3, 1))
         elif up != "none":
             x = F.interpolate(x, scale_factor=2, mode=up)
         return F.conv2d(x, weights[1], stride=strides[1])

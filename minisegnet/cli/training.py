@@ -93,7 +93,7 @@ def _already_finished(run: Run, trainer: Trainer) -> int:
     _draw(run, trainer)
     done = trainer.epoch
     click.echo(
-        f"{run.folder} is finished: {counted(done, 'epoch')} of {run.options['epochs']} done. "
+        f"{run.folder} is finished: {counted(done, 'epoch')} done, {run.options['epochs']} wanted. "
         f"To go on: minisegnet resume {_quoted(run.folder)} --epochs {2 * done}"
     )
     return 0

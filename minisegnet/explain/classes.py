@@ -115,26 +115,48 @@ def softmax(input: Any, dim: int | None = None, names: Sequence[str] | None = No
     >>> walk.outputs["class"]
     array(1)
     """
-    op = "softmax"
-    logits = read_logits(input, dim, names, op)
-    z, axis = logits.values, logits.axis
-    probabilities = activation.softmax(tensor(z), axis).numpy()
-    largest = z.max(axis=axis, keepdims=True)
-    powers = np.exp(z - largest)
-    sums = powers.sum(axis=axis, keepdims=True)
-    classes = probabilities.argmax(axis=axis)
+    logits = read_logits(input, dim, names, "softmax")
+    return _Softmax(logits).walkthrough()
 
-    def account(cell: Cell) -> Ledger:
-        index = logits.index(cell)
-        beside = logits.of_all_classes(index)
-        top = show_factor(exact(largest[_at(index, axis, 0)]))
-        texts = [f"exp({show(exact(z[i]))} - {top})" for i in beside]
-        mine, total = exact(powers[index]), exact(sums[_at(index, axis, 0)])
-        text = texts[index[axis]]
-        own = logits.own_index(index)
+
+class _Softmax:
+    """The arrays on the way from logits to a class, from which steps and ledgers are made."""
+
+    def __init__(self, logits: Logits) -> None:
+        self.logits, self.axis = logits, logits.axis
+        z, axis = logits.values, logits.axis
+        self.probabilities = activation.softmax(tensor(z), axis).numpy()
+        self.largest = z.max(axis=axis, keepdims=True)
+        self.powers = np.exp(z - self.largest)
+        self.sums = self.powers.sum(axis=axis, keepdims=True)
+        self.classes = np.expand_dims(self.probabilities.argmax(axis=axis), axis)
+
+    def walkthrough(self) -> Walkthrough:
+        """The steps: exponentials, their sum, the quotient, the largest of them."""
+        given = self.logits.given
+        classes = self.classes.reshape(without(given, self.axis - len(given) % 2))
+        return Walkthrough(
+            "softmax",
+            (f"logits {'x'.join(map(str, given))}, {self.logits.values.shape[self.axis]} classes",),
+            self._steps(),
+            self.probabilities.reshape(given),
+            self.account,
+            {"class": classes},
+            accounted="probabilities",
+            stage=("logits", "exponentials", "sum"),
+        )
+
+    def account(self, cell: Cell) -> Ledger:
+        """One probability: its exponential over the sum of all."""
+        index = self.logits.index(cell)
+        beside, above = self.logits.of_all_classes(index), _at(index, self.axis, 0)
+        top = show_factor(exact(self.largest[above]))
+        texts = [f"exp({show(exact(self.logits.values[i]))} - {top})" for i in beside]
+        mine, total = exact(self.powers[index]), exact(self.sums[above])
+        text, own = texts[index[self.axis]], self.logits.own_index(index)
         numerator = Factor(mine, Origin.COMPUTED, own, {}, text, "logits")
         denominator = Factor(1 / total, Origin.SUM, text=f"(1/{show(total)})")
-        value = exact(probabilities[index])
+        value = exact(self.probabilities[index])
         return Ledger(
             f"probabilities{list(own)}",
             (Term((numerator, denominator), value),),
@@ -144,48 +166,46 @@ def softmax(input: Any, dim: int | None = None, names: Sequence[str] | None = No
                 "logits": beside,
                 "logits less the largest": beside,
                 "exponentials": beside,
-                "largest": [_at(index, axis, 0)],
-                "sum": [_at(index, axis, 0)],
-                "class": [_at(index, axis, 0)],
+                "largest": [above],
+                "sum": [above],
+                "class": [above],
             },
         )
 
-    def panel(name: str, values: np.ndarray, kind: Any = "map", **more: Any) -> Panel:
-        labels: dict[str, Any] = dict(logits.labels) if values.shape == z.shape else {}
+    def _panel(self, name: str, values: np.ndarray, kind: Any = "map", **more: Any) -> Panel:
+        has_classes = values.shape == self.logits.values.shape
+        labels: dict[str, Any] = dict(self.logits.labels) if has_classes else {}
         return Panel(name, values, kind, **more, **labels, lead=("image", "class"))
 
-    chosen = np.zeros(z.shape, bool)
-    np.put_along_axis(chosen, np.expand_dims(classes, axis), True, axis)
-    steps = (
-        Step("Start", "One logit for each class: any real numbers.", (panel("logits", z),)),
-        Step(
-            "Take the largest off",
-            "The same number off every class changes no ratio and keeps the exponentials small.",
-            (panel("largest", largest, "note"), panel("logits less the largest", z - largest)),
-        ),
-        Step("Raise e to them", "Now all are positive.", (panel("exponentials", powers),)),
-        Step("Add them up", "Over the classes.", (panel("sum", sums, "note"),)),
-        Step(
-            "Divide",
-            "Each by the sum: they sum to 1.",
-            (panel("probabilities", probabilities, "result", marks={Mark.CHOSEN: chosen}),),
-        ),
-        Step(
-            "Choose the most probable class",
-            _decision(logits, classes),
-            (panel("class", np.expand_dims(classes, axis), "result"),),
-        ),
-    )
-    return Walkthrough(
-        op,
-        (f"logits {'x'.join(map(str, logits.given))}, {z.shape[axis]} classes",),
-        steps,
-        probabilities.reshape(logits.given),
-        account,
-        {"class": classes.reshape(without(logits.given, axis - (len(logits.given) % 2)))},
-        accounted="probabilities",
-        stage=("logits", "exponentials", "sum"),
-    )
+    def _steps(self) -> tuple[Step, ...]:
+        z, panel = self.logits.values, self._panel
+        chosen = np.zeros(z.shape, bool)
+        np.put_along_axis(chosen, self.classes, True, self.axis)
+        marks = {Mark.CHOSEN: chosen}
+        return (
+            Step("Start", "One logit for each class: any real numbers.", (panel("logits", z),)),
+            Step(
+                "Take the largest off",
+                "The same number off every class changes no ratio and keeps the exponentials "
+                "small.",
+                (
+                    panel("largest", self.largest, "note"),
+                    panel("logits less the largest", z - self.largest),
+                ),
+            ),
+            Step("Raise e to them", "Now all are positive.", (panel("exponentials", self.powers),)),
+            Step("Add them up", "Over the classes.", (panel("sum", self.sums, "note"),)),
+            Step(
+                "Divide",
+                "Each by the sum: they sum to 1.",
+                (panel("probabilities", self.probabilities, "result", marks=marks),),
+            ),
+            Step(
+                "Choose the most probable class",
+                _decision(self.logits, self.classes),
+                (panel("class", self.classes, "result"),),
+            ),
+        )
 
 
 def _at(index: Index, axis: int, number: int) -> Index:

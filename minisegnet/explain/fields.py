@@ -32,19 +32,44 @@ class Reach(NamedTuple):
         return math.ceil(apart) if self.rounds_up else math.floor(apart)
 
 
+class Spread(NamedTuple):
+    """Along one axis: the same for a transposed convolution.
+
+    Input cell a reaches the outputs ``a * stride + tap * dilation``, so an output is made from the
+    cells ``(output - tap * dilation) / stride``, where that is a whole number.
+    """
+
+    stride: int
+    taps: tuple[int, ...]
+
+    def before(self, span: int) -> int:
+        """How far apart the ends are in the input, wherever the run begins."""
+        return max(self._from(start, start + span) for start in range(self.stride))
+
+    def _from(self, first: int, last: int) -> int:
+        # Within a stride of an end of the run, every remainder has come up.
+        lowest = self._cells(range(first, min(first + self.stride, last + 1)))
+        highest = self._cells(range(max(last - self.stride + 1, first), last + 1))
+        return max(highest) - min(lowest) if lowest and highest else 0
+
+    def _cells(self, outputs: range) -> list[int]:
+        apart = (output - tap for output in outputs for tap in self.taps)
+        return [distance // self.stride for distance in apart if distance % self.stride == 0]
+
+
 @dataclass(frozen=True)
 class Field:
     """What the cells of a map depend on, along the path that sees most.
 
     Attributes
     ----------
-    path : tuple of (Reach, Reach)
+    path : tuple of (Reach or Spread, the same)
         Rows and columns of each op with a window, from the network's input on.
     map_size : (row, column)
         Of the map that this is true of.
     """
 
-    path: tuple[tuple[Reach, Reach], ...]
+    path: tuple[tuple[Reach | Spread, Reach | Spread], ...]
     map_size: Pair
 
     @property
@@ -99,14 +124,14 @@ def _reach(
     kernel: tuple[int, ...],
     after: tuple[int, ...],
     options: Mapping[str, Any],
-) -> Reach | None:
+) -> Reach | Spread | None:
     """How far the op's window reaches along an axis; None if it has none."""
     ratio = Fraction(before[axis - 2], after[axis - 2])
     if op in ("conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d"):
         taps = (kernel[-2:] if op.startswith("conv") else options["kernel_size"])[axis]
         stride, dilation = options["stride"][axis], options.get("dilation", (1, 1))[axis]
         if op == "conv_transpose2d":
-            return Reach(Fraction(1, stride), Fraction((taps - 1) * dilation, stride))
+            return Spread(stride, tuple(tap * dilation for tap in range(taps)))
         return Reach(Fraction(stride), Fraction((taps - 1) * dilation))
     if op in ("adaptive_avg_pool2d", "adaptive_max_pool2d"):
         # A bin that does not divide shares a cell with its neighbour.

@@ -107,7 +107,7 @@ class Term:
         return all(factor.origin not in MADE_UP for factor in self.factors)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ledger:
     """The account of one cell: its terms, which sum to its value.
 
@@ -161,6 +161,9 @@ class Ledger:
     def __str__(self) -> str:
         """``1*1 + 2*0 + ... = 7``: all the terms, in the order in which they are added."""
         return f"{self.equation} = {show_total(self.total)}"
+
+    def __repr__(self) -> str:
+        return f"{self.name} = {self}"
 
     @property
     def equation(self) -> str:

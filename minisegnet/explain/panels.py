@@ -94,7 +94,7 @@ class Plane:
         return "x".join(map(str, self.values.shape))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Panel:
     """A named array of a step, to be shown as one matrix or as a few.
 
@@ -124,6 +124,10 @@ class Panel:
     row_labels: tuple[str, ...] = ()
     column_labels: tuple[str, ...] = ()
     lead: tuple[str, str] = ("image", "channel")
+
+    def __repr__(self) -> str:
+        size = "x".join(map(str, self.values.shape))
+        return f"<panel {self.name!r}, {size}>"
 
     def planes(self) -> Iterator[Plane]:
         """Every matrix of the array."""
@@ -161,13 +165,16 @@ class Panel:
         return chosen, len(planes) - len(chosen)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Step:
     """One step of a walkthrough: what is done, in a sentence, and the arrays it ends with."""
 
     title: str
     sentence: str
     panels: tuple[Panel, ...]
+
+    def __repr__(self) -> str:
+        return f"<step {self.title!r}: {', '.join(self.arrays)}>"
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:

@@ -245,20 +245,73 @@ def max_unpool2d(
     op = "max_unpool2d"
     x, is_matrix = as_maps(input, "input", op)
     places, _ = as_maps(indices, "indices", op)
-    layout = Layout(is_matrix)
     result = pooling.max_unpool2d(
         tensor(x), tensor(places), kernel_size, stride, padding, output_size
     ).numpy()
-    width = result.shape[3]
+    kernel, around = pairs(op, kernel_size=kernel_size, padding=padding)
+    between = kernel if stride is None else pairs(op, stride=stride)[0]
+    unpool = _Unpool(x, places, Layout(is_matrix), result)
+    return Walkthrough(
+        op,
+        unpool.facts(kernel, between, around),
+        unpool.steps(),
+        unpool.layout.array(result),
+        unpool.account,
+        stage=("input", "indices"),
+    )
 
-    def account(cell: Cell) -> Ledger:
-        name = layout.name("result", cell.n, cell.channel, cell.row, cell.col)
-        there = cell.row * width + cell.col
-        sources = np.argwhere(places[cell.n, cell.channel] == there)
+
+class _Unpool:
+    """An unpooling's arrays, from which its steps and ledgers are made."""
+
+    def __init__(
+        self, x: np.ndarray, places: np.ndarray, layout: Layout, result: np.ndarray
+    ) -> None:
+        self.x, self.places, self.layout, self.result = x, places, layout, result
+        self.width = result.shape[3]
+
+    def facts(self, kernel: Pair, stride: Pair, padding: Pair) -> tuple[str, ...]:
+        """Shapes, and the size formula with its numbers."""
+        formulas = []
+        for a, n in enumerate(self.x.shape[2:]):
+            size, out = (n - 1) * stride[a] - 2 * padding[a] + kernel[a], self.result.shape[2 + a]
+            formula = f"({n} - 1)*{stride[a]} - 2*{padding[a]} + {kernel[a]} = {size}"
+            formulas.append(formula + (f", and output_size says {out}" if size != out else ""))
+        window = shape(np.empty(kernel))
+        return f"input {shape(self.layout.array(self.x))}, window {window}", *by_axis(formulas)
+
+    def steps(self) -> tuple[Step, ...]:
+        """The values with their indices, and the values in their places."""
+        array, width = self.layout.array, self.width
+        named = np.zeros(self.result.shape, bool)
+        for n, c in product(*map(range, self.x.shape[:2])):
+            named[n, c].reshape(-1)[self.places[n, c].ravel()] = True
+        first = int(self.places[0, 0, 0, 0])
+        marks = {Mark.INSERTED: array(~named)}
+        return (
+            Step(
+                "Start",
+                "The values, and the index of the cell that each of them came from.",
+                (Panel("input", array(self.x)), Panel("indices", array(self.places), "note")),
+            ),
+            Step(
+                "Put each value back",
+                f"An index counts the cells of the result row by row, {width} to a row: {first} = "
+                f"{first // width}*{width} + {first % width} is row {first // width}, column "
+                f"{first % width}.",
+                (Panel("result", array(self.result), "result", marks),),
+            ),
+        )
+
+    def account(self, cell: Cell) -> Ledger:
+        """The value whose index names the cell, the last if several do, or a zero."""
+        name = self.layout.name("result", cell.n, cell.channel, cell.row, cell.col)
+        there = cell.row * self.width + cell.col
+        sources = np.argwhere(self.places[cell.n, cell.channel] == there).tolist()
         terms = []
-        for number, (row, column) in enumerate(sources.tolist(), 1):
-            index = layout.index(cell.n, cell.channel, row, column)
-            value = exact(x[cell.n, cell.channel, row, column])
+        for number, (row, column) in enumerate(sources, 1):
+            index = self.layout.index(cell.n, cell.channel, row, column)
+            value = exact(self.x[cell.n, cell.channel, row, column])
             factor = Factor(value, Origin.INPUT, index, {"input": index, "indices": index})
             stays = number == len(sources)
             kept = Factor(int(stays), Origin.KEPT if stays else Origin.DROPPED)
@@ -267,46 +320,4 @@ def max_unpool2d(
         if not terms:
             zero = Factor(0, Origin.INSERTED)
             return Ledger.of_sum(name, [Term.product(zero)], "zero: no index names this cell")
-        expression = terms[-1].factors[0].source
-        return Ledger.of_sum(name, terms, expression)
-
-    named = np.zeros(result.shape, bool)
-    for n, c in product(*map(range, x.shape[:2])):
-        named[n, c].reshape(-1)[places[n, c].ravel()] = True
-    first = int(places[0, 0, 0, 0])
-    steps = (
-        Step(
-            "Start",
-            "The values, and the index of the cell that each of them came from.",
-            (Panel("input", layout.array(x)), Panel("indices", layout.array(places), "note")),
-        ),
-        Step(
-            "Put each value back",
-            f"An index counts the cells of the result row by row, {width} to a row: {first} = "
-            f"{first // width}*{width} + {first % width} is row {first // width}, column "
-            f"{first % width}.",
-            (
-                Panel(
-                    "result",
-                    layout.array(result),
-                    "result",
-                    {Mark.INSERTED: layout.array(~named)},
-                ),
-            ),
-        ),
-    )
-    kernel, around = pairs(op, kernel_size=kernel_size, padding=padding)
-    steps_between = kernel if stride is None else pairs(op, stride=stride)[0]
-    formulas = [
-        f"({n} - 1)*{s} - 2*{p} + {k} = {(n - 1) * s - 2 * p + k}"
-        + ("" if (n - 1) * s - 2 * p + k == out else f", and output_size says {out}")
-        for n, s, p, k, out in zip(
-            x.shape[2:], steps_between, around, kernel, result.shape[2:], strict=True
-        )
-    ]
-    facts = (
-        f"input {shape(layout.array(x))}, window {shape(np.empty(kernel))}",
-        *by_axis(formulas),
-    )
-    stage = ("input", "indices")
-    return Walkthrough(op, facts, steps, layout.array(result), account, stage=stage)
+        return Ledger.of_sum(name, terms, terms[-1].factors[0].source)

@@ -53,7 +53,7 @@ class Views(Mapping[str, "Walkthrough"]):
         return f"<views: {', '.join(self)}>"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Walkthrough:
     """An operation with its steps, its result, and the ledger of every cell.
 
@@ -239,6 +239,8 @@ class Walkthrough:
 
     def __str__(self) -> str:
         return text.render(self)
+
+    __repr__ = __str__
 
     def text(
         self,

@@ -103,7 +103,7 @@ def read_answers(text: str, where: str = "the answers") -> dict[int, TypedMatrix
     """
     found: dict[int, list[tuple[Typed, ...]]] = {}
     first_lines: dict[int, int] = {}
-    current = 0
+    current: int | None = None
     for number, line in enumerate(text.splitlines(), 1):
         place = f"{where}, line {number}"
         rest = line.partition("#")[0].strip().lstrip("\ufeff")
@@ -116,7 +116,7 @@ def read_answers(text: str, where: str = "the answers") -> dict[int, TypedMatrix
                 )
             found[current], first_lines[current] = [], number
         for row in _rows(rest):
-            if not current:
+            if current is None:
                 raise ValueError(
                     f"{place}: {rest!r} belongs to no problem: begin with its number, as in 1:"
                 )

@@ -130,11 +130,13 @@ class Worksheet:
 
         Examples
         --------
-        >>> sheet = make("transposed-convolution", seed=3, problems=1)
+        >>> sheet = make("transposed-convolution", seed=6, problems=1)
         >>> [given.matrix for given in sheet.problems[0].given]
-        [((0, 3), (4, 1), (2, 5)), ((1, 0), (3, 2))]
-        >>> print(sheet.check("1: 0 3 0; 4 10 6; 14 16 2; 6 19 10")[0])
+        [((4, 0, 1), (2, 5, 3)), ((1, 3), (0, 2))]
+        >>> print(sheet.check("1: 4 12 1 3; 2 19 18 11; 0 4 10 6")[0])
         1: right
+        >>> print(sheet.check("1: 4 12 1 3; 2 19 18 11; 0 4 10 60")[0])
+        1: wrong: first at result[2, 3]: it is 3*2, which is not 60.
         """
         self._require_own(text, where)
         typed = read_answers(text, where)
@@ -150,7 +152,7 @@ class Worksheet:
         heading = _HEADING.search(text)
         if heading and heading[1] != self.command:
             raise ValueError(
-                f"{where} answers the sheet of '{heading[1]}', and this is the one of "
+                f"{where}: written for '{heading[1]}', and this is the sheet of "
                 f"'{self.command}': give the same topic and options"
             )
 

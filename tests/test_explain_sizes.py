@@ -91,7 +91,7 @@ def test_both_axes_and_the_table():
     assert [s.options["padding"] for s in found] == [0, 1]
     assert str(found).splitlines()[0] == "From 3x5 to 6x10 by a transposed convolution:"
     assert found[:1][0] == found[0]
-    assert "<td>4</td>" in found._repr_html_()
+    assert ">4</td>" in found._repr_html_()
     assert "none of the kernels" in str(explain.sizes(3, 50))
     with pytest.raises(ValueError, match="kernels is"):
         explain.sizes(3, 6, kernels=[0])

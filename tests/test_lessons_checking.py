@@ -216,7 +216,7 @@ def test_interrupting_is_not_swallowed():
         (TABLE, [[1, 2, 3]], "Your result has shape (1, 3): the answer has shape (2, 3)."),
         (TABLE, [1, 2, 3, 4, 5, 6], "The numbers are right, but in shape (6,)"),
         (TABLE, [[1, 2, 3], [4, 9, 9]], "2 of 6 are wrong, the first at [1, 1]: 9."),
-        (TABLE, tensor([[1, 2, 3], [4, 5, 7.5]]), "1 of 6 are wrong, the first at [1, 2]: 7.5."),
+        (TABLE, tensor([[1, 2, 3], [4, 5, 7.5]]), "1 of 6 is wrong, the first at [1, 2]: 7.5."),
         (TABLE, "six", "Your answer is the word 'six'"),
         (TABLE, object(), "Your answer is an object: give numbers"),
         (NUMBER, 0.5, "0.5 is not it."),

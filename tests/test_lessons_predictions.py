@@ -33,7 +33,10 @@ def asked(monkeypatch):
     }
     lesson = lessons.Lesson(4, "Test", (), tuple(made.values()))
     monkeypatch.setattr(predictions.registry, "find_prediction", lambda name: made[name])
-    monkeypatch.setattr(predictions.registry, "lesson", lambda number: lesson)
+    other = lessons.Lesson(3, "Without predictions", (), ())
+    monkeypatch.setattr(
+        predictions.registry, "lesson", lambda number: lesson if int(number) == 4 else other
+    )
     return made
 
 

@@ -672,6 +672,20 @@ def test_a_binary_loss_of_two_maps_is_their_cross_entropy():
     assert binary.item() == pytest.approx(losses.cross_entropy(logits, target).item(), rel=1e-5)
 
 
+def test_weighted_cross_entropy_gets_the_weights_of_the_training_masks(tmp_path):
+    from minisegnet.data import median_frequency_weights
+
+    run = Run.start({**TINY, "loss": "weighted_cross_entropy", "out": str(tmp_path / "r")})
+    weights = median_frequency_weights(run.data("train"))
+    assert run.found["class_weights"] == weights.tolist()
+    rng = np.random.default_rng(0)
+    logits = Tensor(picture(rng, 1, 3, 4, 5))
+    target = Tensor(rng.integers(0, 3, (1, 4, 5)))
+    by_hand = losses.weighted_cross_entropy(logits, target, weights).item()
+    assert Run.open(run.folder).loss(None)(logits, target).item() == by_hand
+    assert by_hand != losses.weighted_cross_entropy(logits, target).item()
+
+
 # ---------------------------------------------------------------------------- options
 
 

@@ -175,7 +175,9 @@ def test_the_whole_sum_of_a_cell_comes_to_its_value(topic: str):
     for problem in _problems(topic):
         for line in problem.working:
             assert line.isascii()
-            found = re.fullmatch(r"result\[(\d+), (\d+)\] = ([\d*+() ,max-]+) = (-?\d+)", line)
+            found = re.fullmatch(
+                r"(?:result|indices)\[(\d+), (\d+)\] = ([\d*+() ,max-]+) = (-?\d+)", line
+            )
             if found:
                 row, column, total = int(found[1]), int(found[2]), int(found[4])
                 assert (row, column) == problem.cell
@@ -337,6 +339,9 @@ def test_a_mistake_made_in_a_few_cells_is_named():
     verdict = check(problem, read_answers("1:\n" + written(tuple(map(tuple, mixed))))[1])
     assert verdict.mistake == f"in some cells {overwritten.sentence}"
     assert "First at result[1, 1]: it is " in verdict.sentence
+    mixed[1][2] = problem.answer[1][2]
+    once = check(problem, read_answers("1:\n" + written(tuple(map(tuple, mixed))))[1])
+    assert (once.status, once.mistake) == ("wrong", ""), "once may be a slip"
 
 
 @given(st.lists(st.lists(st.integers(-99, 99), min_size=3, max_size=3), min_size=1, max_size=4))

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import click
 
-from minisegnet.cli.doctor import doctor, version_of
+from minisegnet import __version__
+from minisegnet.cli.doctor import doctor
 from minisegnet.cli.errors import Commands, run_safely
 from minisegnet.cli.explain import explain
 from minisegnet.cli.models import models
@@ -23,7 +24,7 @@ __all__ = ["cli", "main"]
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(version_of("minisegnet"), message="minisegnet %(version)s")
+@click.version_option(__version__, message="minisegnet %(version)s")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Train segmentation networks, score them, and apply them to pictures.

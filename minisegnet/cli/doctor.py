@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import click
 from threadpoolctl import threadpool_info
 
+from minisegnet import __version__
 from minisegnet.backend import cuda_problem, library_for
 from minisegnet.cli.errors import Command
 from minisegnet.kernels.parallel import thread_count
@@ -38,10 +39,12 @@ def _findings() -> Iterator[tuple[str, str]]:
 
 def version_of(package: str) -> str:
     """The installed version of a package, or a word on why there is none."""
+    if package == "minisegnet":
+        return __version__
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return "not installed" if package != "minisegnet" else "(run from its source folder)"
+        return "not installed"
 
 
 def _blas() -> str:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from minisegnet.explain.numbers import Number, show, show_factor, show_total
+from minisegnet.explain.tabular import aligned, html_table
 
 Index = tuple[int, ...]
 
@@ -208,13 +209,7 @@ class Ledger:
           3*0 = 0  input[1, 0]  kernel[0, 1]  [1, 0]
           4*1 = 4  input[1, 1]  kernel[0, 0]  [1, 1]
         """
-        header, *rows = self.rows()
-        columns = range(len(header))
-        widths = [max(len(row[i]) for row in (header, *rows)) for i in columns]
-        lines = [
-            "  " + "  ".join(row[i].ljust(widths[i]) for i in columns).rstrip()
-            for row in (header, *rows)
-        ]
+        lines = (f"  {line}" for line in aligned(self.rows()))
         return "\n".join([f"{self.name} = {show_total(self.total)}", *lines])
 
     def rows(self) -> list[list[str]]:
@@ -241,19 +236,8 @@ class Ledger:
         return table
 
     def _repr_html_(self) -> str:
-        header, *rows = self.rows()
-        head = "".join(f"<th style='text-align:left'>{html.escape(c)}</th>" for c in header)
-        body = "".join(
-            "<tr>"
-            + "".join(f"<td style='text-align:left'>{html.escape(c)}</td>" for c in row)
-            + "</tr>"
-            for row in rows
-        )
         equation = html.escape(f"{self.name} = {self}")
-        return (
-            f"<div><code>{equation}</code><table style='margin-top:.4em'>"
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-        )
+        return f"<div><code>{equation}</code>{html_table(self.rows())}</div>"
 
     def to_dict(self) -> dict[str, object]:
         """The ledger as plain lists, numbers and strings (fractions as text), for JSON."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from minisegnet.checks import Pair, pair
 from minisegnet.explain.numbers import show
+from minisegnet.explain.tabular import aligned, html_table
 
 _COLUMNS = ("kernel", "stride", "padding", "output_padding", "dilation")
 
@@ -96,28 +97,11 @@ class Sizes(Sequence[Solution]):
         title = f"From {_size(self.from_)} to {_size(self.to)} by a transposed convolution:"
         if not self:
             return f"{title} none of the kernels, strides and dilations tried does it."
-        table = self.rows()
-        widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
-        lines = [
-            "  ".join(
-                word.ljust(width) if i == len(row) - 1 else word.rjust(width)
-                for i, (word, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in table
-        ]
-        return "\n".join([title, *lines])
+        return "\n".join([title, *aligned(self.rows(), right=range(len(_COLUMNS) + 3))])
 
     def _repr_html_(self) -> str:
-        header, *rows = self.rows()
-        head = "".join(f"<th>{html.escape(word)}</th>" for word in header)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(word)}</td>" for word in row) + "</tr>"
-            for row in rows
-        )
         title = html.escape(str(self).split("\n", 1)[0])
-        return (
-            f"<div>{title}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-        )
+        return f"<div>{title}{html_table(self.rows(), right=range(len(_COLUMNS) + 3))}</div>"
 
 
 def _size(size: Pair) -> str:

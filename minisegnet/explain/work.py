@@ -11,11 +11,15 @@ from typing import Any, overload
 
 from minisegnet.explain.arguments import by_axis
 from minisegnet.explain.recorder import Entry, Recorder
+from minisegnet.explain.tabular import aligned, html_table
 from minisegnet.tape import observe
 
 _HEADER = (
     "", "layer", "op", "input", "weight", "output", "multiply-adds", "bytes", "field", "size",
 )  # fmt: skip
+
+
+_RIGHT = (0, 6, 7)
 
 
 @dataclass(frozen=True)
@@ -76,17 +80,7 @@ class Work(Sequence[Entry]):
         return [list(_HEADER), *(row for entry in self for row in _rows(entry))]
 
     def __str__(self) -> str:
-        table = self.rows()
-        keep = [i for i in range(len(_HEADER)) if any(row[i] for row in table[1:])]
-        widths = {i: max(len(row[i]) for row in table) for i in keep}
-        right = {0, 6, 7}
-        lines = [
-            "  ".join(
-                row[i].rjust(widths[i]) if i in right else row[i].ljust(widths[i]) for i in keep
-            ).rstrip()
-            for row in table
-        ]
-        return "\n".join([*lines, "", self.summary])
+        return "\n".join([*aligned(self._filled(), _RIGHT), "", self.summary])
 
     __repr__ = __str__
 
@@ -100,21 +94,12 @@ class Work(Sequence[Entry]):
         )
 
     def _repr_html_(self) -> str:
+        return f"<div>{html_table(self._filled(), _RIGHT)}{html.escape(self.summary)}</div>"
+
+    def _filled(self) -> list[list[str]]:
+        """The table, without the names of columns that stay empty."""
         header, *rows = self.rows()
-        head = "".join(f"<th style='text-align:left'>{html.escape(word)}</th>" for word in header)
-        body = "".join(
-            "<tr>"
-            + "".join(
-                f"<td style='text-align:left;white-space:nowrap'>{html.escape(word)}</td>"
-                for word in row
-            )
-            + "</tr>"
-            for row in rows
-        )
-        return (
-            f"<div><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-            f"<div>{html.escape(self.summary)}</div></div>"
-        )
+        return [[name if any(r[i] for r in rows) else "" for i, name in enumerate(header)], *rows]
 
     def to_dict(self) -> dict[str, Any]:
         """The entries and the totals as plain lists and numbers, for JSON."""

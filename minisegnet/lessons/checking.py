@@ -224,7 +224,8 @@ def _without_the_answer(exercise: Exercise, got: Any, expected: Any, sentence: s
             return f"{number(mine)} is not it. {help_}"
         wrong = differing_cells(mine, right, exercise.tolerance)
         cell = tuple(int(i) for i in np.argwhere(wrong)[0])
-        count = f"{int(wrong.sum())} of {wrong.size} are wrong"
+        off = int(wrong.sum())
+        count = f"{off} of {wrong.size} {'is' if off == 1 else 'are'} wrong"
         return f"{count}, the first at {list(cell)}: {number(mine[cell])}. {help_}"
     if isinstance(mine, str) and isinstance(right, str):
         return f"{mine!r} is not it. {help_}"

@@ -64,9 +64,11 @@ def _is_whole_array(part: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Lists of tensors as lists of arrays, which NumPy can stack."""
+    """Lists of tensors as lists of arrays, which NumPy can stack; NumPy's numbers as Python's."""
     if isinstance(value, (list, tuple)):
         return [_plain(part) for part in value]
+    if isinstance(value, np.generic):
+        return value.item()
     return value.numpy() if isinstance(value, Tensor) else value
 
 
@@ -228,5 +230,5 @@ def written(value: Any, indent: str = "") -> str:
     elif isinstance(value, (np.generic, np.ndarray, float)):
         text = number(value)
     else:
-        text = repr(value)
+        text = repr(plain if isinstance(value, list) else value)
     return "\n".join(indent + line for line in text.split("\n"))

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+# Blanks and line ends count; a line that is too long breaks between words.
+_PRE = "margin:0;background:none;white-space:pre-wrap;word-break:normal;overflow-wrap:break-word"
 _COLOURS = {"right": "#009E73", "wrong": "#D55E00", "not attempted": "#888888", "note": "#0072B2"}
 _SIGNS = {"right": "✓", "wrong": "✗", "not attempted": "…", "note": "→"}
 
@@ -50,11 +52,11 @@ class Note:
         return str(self)
 
     def _repr_html_(self) -> str:
-        head = f"<b>{_SIGNS[self.tone]} {html.escape(self.title)}</b>: {html.escape(self.sentence)}"
+        head = f"<b>{_SIGNS[self.tone]} {html.escape(self.title)}</b>: {_with_code(self.sentence)}"
         rows = "".join(
             "<tr><td style='text-align:left;vertical-align:top;padding-right:1em'>"
             f"{html.escape(label)}</td><td style='text-align:left'>"
-            f"<pre style='margin:0;background:none'>{html.escape(text)}</pre></td></tr>"
+            f"<pre style='{_PRE}'>{html.escape(text)}</pre></td></tr>"
             for label, text in self.details
         )
         table = f"<table style='margin:.4em 0 0 0'>{rows}</table>" if rows else ""

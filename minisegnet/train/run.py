@@ -24,7 +24,7 @@ from minisegnet.data.dataset import ImageArray, MaskArray
 from minisegnet.models import SegmentationModel
 from minisegnet.train import setup
 from minisegnet.train.defaults import absolute, with_defaults
-from minisegnet.train.inference import Evaluation, evaluate, predict_logits
+from minisegnet.train.inference import Evaluation, Loss, evaluate, predict_logits
 from minisegnet.train.loop import Epoch, Progress, Trainer
 from minisegnet.train.options import (
     OPTIONS,
@@ -100,7 +100,7 @@ class Run:
         if options["crop"] is None:
             options["crop"] = setup.default_crop(model, side)
         setup.check_crop(model, options["crop"])
-        setup.build_loss(options["loss"], options["classes"], train.ignore_index)
+        run.loss(train.ignore_index)
         run.folder = _new_folder(options)
         run._write_config()
         return run
@@ -182,7 +182,7 @@ class Run:
         void = self.data("train").ignore_index
         trainer = Trainer(
             model,
-            setup.build_loss(options["loss"], options["classes"], void),
+            self.loss(void),
             optimizer,
             num_classes=options["classes"],
             schedule=build_schedule(options, optimizer, len(self._train_loader())),
@@ -224,6 +224,17 @@ class Run:
             on_step=on_step,
             on_epoch=finish,
         )
+
+    def loss(self, void: int | None) -> Loss:
+        """The objective, for masks whose void label is ``void``.
+
+        Raises
+        ------
+        OptionError
+            If it is for two classes and there are more.
+        """
+        weights = self.found.get("class_weights")
+        return setup.build_loss(self.options["loss"], self.options["classes"], void, weights)
 
     def data(self, split: str) -> Dataset:
         """The training ("train") or validation ("val") part of the run's data."""
@@ -285,9 +296,7 @@ class Run:
             model,
             self.batches(dataset),
             num_classes=self.options["classes"],
-            loss=setup.build_loss(
-                self.options["loss"], self.options["classes"], dataset.ignore_index
-            ),
+            loss=self.loss(dataset.ignore_index),
             ignore_index=dataset.ignore_index,
             class_names=self.found["class_names"],
         )

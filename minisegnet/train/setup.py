@@ -14,7 +14,15 @@ import numpy as np
 from minisegnet import losses, models, optim
 from minisegnet.autograd import Tensor
 from minisegnet.backend import cuda_is_available, library_for
-from minisegnet.data import DataLoader, Dataset, Folder, Shapes, mean_std, transforms
+from minisegnet.data import (
+    DataLoader,
+    Dataset,
+    Folder,
+    Shapes,
+    mean_std,
+    median_frequency_weights,
+    transforms,
+)
 from minisegnet.data.dataset import ImageArray, MaskArray
 from minisegnet.data.images import pack_colours
 from minisegnet.data.layouts import find_layout
@@ -165,6 +173,8 @@ def facts_of(options: dict[str, Any], train: Dataset, val: Dataset) -> Facts:
         "values": list(range(train.num_classes)),
         "void_value": None,
     }
+    if options["loss"] == WEIGHTED:
+        found["class_weights"] = median_frequency_weights(train).tolist()
     if isinstance(train, Folder) and isinstance(val, Folder):
         found["values"] = [int(value) for value in train.values]
         found["void_value"] = train.void_value
@@ -269,15 +279,22 @@ def check_crop(model: SegmentationModel, crop: int) -> None:
 BINARY = frozenset({"binary_cross_entropy", "balanced_cross_entropy"})
 """Losses of one map of logits, foreground against background."""
 
+WEIGHTED = "weighted_cross_entropy"
+"""The loss that gets the median-frequency weights of the training masks."""
 
-def build_loss(name: str, classes: int, void: int | None) -> Loss:
-    """The function of ``minisegnet.losses``, with the void label filled in.
+
+def build_loss(
+    name: str, classes: int, void: int | None, weights: list[float] | None = None
+) -> Loss:
+    """The function of ``minisegnet.losses``, with void label and class weights filled in.
 
     Of two maps of logits a binary loss gets the difference, for softmax over two classes is the
     sigmoid of that difference.
     """
     function: Callable[..., Tensor] = getattr(losses, name)
     ignore = NO_VOID if void is None else void
+    if name == WEIGHTED:
+        return functools.partial(function, weight=weights, ignore_index=ignore)
     if name not in BINARY:
         return functools.partial(function, ignore_index=ignore)
     if classes != 2:

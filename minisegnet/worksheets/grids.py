@@ -30,6 +30,8 @@ class Grid:
         Cells to be marked.
     remark : str
         Behind the name.
+    wide : float
+        The least width of a cell, if more than its height.
     """
 
     def __init__(
@@ -42,13 +44,14 @@ class Grid:
         is_shaded: bool = False,
         lit: Collection[tuple[int, int]] = (),
         remark: str = "",
+        wide: float = 0,
     ) -> None:
         self.name, self.remark, self.size = name, remark, size
         self.texts = [[write(value) for value in row] for row in matrix]
         self.labels, self.is_shaded, self.lit = labels, is_shaded, lit
         longest = max(width_of(words, size) for row in self.texts for words in row)
         widest = max((width_of(label, _label_size(labels)) for label in labels), default=0)
-        self.cell = (max(cell, longest + 7, widest + 10 if labels else 0), cell)
+        self.cell = (max(cell, wide, longest + 7, widest + 10 if labels else 0), cell)
         self.title_width = width_of(name, 8, "bold")
         title = self.title_width + width_of(remark, 8) + 6
         self.width = max(_MARGIN + self.cell[0] * len(self.texts[0]), title)

@@ -168,7 +168,9 @@ def _room_to_answer(problem: Problem) -> Grid | SquaredPaper:
     """The answer's own frame, or squared paper where its size is a part of the problem."""
     if problem.is_framed:
         blank = tuple(("",) * len(row) for row in problem.answer)
-        return Grid(problem.name, blank, cell=24, labels=problem.labels)
+        # Fractions need room.
+        wide = 46 if problem.labels and len(problem.answer) == 1 else 0
+        return Grid(problem.name, blank, cell=24, labels=problem.labels, wide=wide)
     rows, columns = len(problem.answer), len(problem.answer[0])
     return SquaredPaper(problem.name, max(6, rows + 1), max(9, columns + 1))
 

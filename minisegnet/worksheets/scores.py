@@ -176,8 +176,8 @@ def _convert(random: Random) -> Problem:
         _row(first_dice, back),
         name="scores",
         working=(
-            f"D = 2J / (1 + J) = {write(2 * iou)} / {write(1 + iou)} = {write(first_dice)}",
-            f"J = D / (2 - D) = {write(dice)} / {write(2 - dice)} = {write(back)}",
+            f"D = 2J / (1 + J) = ({write(2 * iou)}) / ({write(1 + iou)}) = {write(first_dice)}",
+            f"J = D / (2 - D) = ({write(dice)}) / ({write(2 - dice)}) = {write(back)}",
         ),
         mistakes=(
             Mistake("the formulas are exchanged", _row(iou / (2 - iou), 2 * dice / (1 + dice))),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import combinations, product
+from itertools import chain, combinations, product
 from random import Random
 from typing import Any, Literal, TypeAlias
 
@@ -115,8 +115,10 @@ def are_apart(one: Matrix, other: Matrix) -> bool:
     """
     if size_of(one) != size_of(other):
         return True
-    pairs = [pair for rows in zip(one, other, strict=True) for pair in zip(*rows, strict=True)]
-    return any(a is not b if a is None or b is None else abs(a - b) > _ROUNDING for a, b in pairs)
+    cells = zip(chain(*one), chain(*other), strict=True)
+    return any(
+        a is not b if a is None or b is None else abs(Fraction(a) - b) > _ROUNDING for a, b in cells
+    )
 
 
 Draw: TypeAlias = Callable[[Random], Problem]

@@ -60,7 +60,7 @@ nb_execution_timeout = 120
 nb_execution_raise_on_error = True
 nb_merge_streams = True
 nb_render_image_options = {"alt": "A figure that the cell above has drawn"}
-myst_enable_extensions = ["deflist", "colon_fence", "attrs_inline", "smartquotes"]
+myst_enable_extensions = ["deflist", "colon_fence", "attrs_block", "attrs_inline", "smartquotes"]
 myst_heading_anchors = 3
 
 # ------------------------------------------------------------------ how it looks
@@ -74,7 +74,11 @@ html_favicon = "_static/grid.svg"
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
-    "logo": {"image_light": "_static/grid.svg", "image_dark": "_static/grid.svg"},
+    "logo": {
+        "image_light": "_static/grid.svg",
+        "image_dark": "_static/grid.svg",
+        "text": "minisegnet",
+    },
     "header_links_before_dropdown": 7,
     "navigation_with_keys": False,
     "navbar_align": "left",
@@ -85,5 +89,14 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-html_theme_options["logo"]["text"] = "minisegnet"
-html_sidebars = {"index": [], "glossary": [], "start": [], "house": []}
+html_sidebars = {  # pages with nothing below them need no list of what is below them
+    page: []
+    for page in (
+        "index",
+        "start",
+        "verify_transposed_convolution",
+        "command_line",
+        "house",
+        "glossary",
+    )
+}

@@ -77,7 +77,7 @@ def _option(record: tuple[str, str]) -> nodes.definition_list_item:
     names, told = record
     default = _DEFAULT.search(told)
     told = _DEFAULT.sub("", told).rstrip(".")
-    words = nodes.paragraph("", (told[:1].upper() + told[1:] + ".") if told else "")
+    words = nodes.paragraph("", told and told + ".")
     if default:
         words += nodes.inline("", " " + " ".join(default[1].split()), classes=["default"])
     return nodes.definition_list_item(

@@ -12,9 +12,10 @@ import json
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sphinx.application import Sphinx
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _DOWNLOADS = """\

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 def _draw(translator: Any, node: nodes.Element, as_block: bool) -> None:
-    formula = node.astext().strip()
+    formula = node.astext().strip().replace("\\dots", "\\ldots")  # docutils knows only this one
     if as_block and ("\\\\" in formula or "&" in formula) and "\\begin" not in formula:
         formula = f"\\begin{{aligned}}{formula}\\end{{aligned}}"
     try:

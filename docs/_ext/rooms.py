@@ -117,9 +117,7 @@ class Overview(SphinxDirective):
         return is_code and getattr(value, "__module__", "") == module.__name__
 
 
-def _skip(
-    app: Sphinx, what: str, name: str, value: Any, skip: bool, options: Any
-) -> bool | None:
+def _skip(app: Sphinx, what: str, name: str, value: Any, skip: bool, options: Any) -> bool | None:
     """Leave out what a NamedTuple says about its fields: the class says it better."""
     doc = getattr(value, "__doc__", None) or ""
     return True if doc.startswith("Alias for field number") else None

@@ -70,6 +70,7 @@ KINDS: dict[str, Callable[[Floats, Floats], Floats]] = {
     "star": _star,
     "crescent": _crescent,
 }
+#: The most classes that there are kinds of shapes for, background included.
 MAX_CLASSES = len(KINDS) + 1
 
 

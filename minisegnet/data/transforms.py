@@ -15,6 +15,7 @@ from minisegnet.data.dataset import ImageArray, MaskArray
 from minisegnet.data.images import resize_image, resize_mask
 
 Pair = tuple[ImageArray, MaskArray]
+#: What augments: it takes image, mask and a random generator, and returns a new image and mask.
 Transform = Callable[[ImageArray, MaskArray, np.random.Generator], Pair]
 
 

@@ -27,6 +27,7 @@ class Entry:
     sizes: str
 
 
+#: The networks by name, each with how it is made, its paper, and the sizes it takes.
 TABLE: dict[str, Entry] = {
     entry.name: entry
     for entry in (

@@ -283,7 +283,7 @@ class LayerNorm(Module):
         self.bias = Parameter(zeros.astype(np.float32)) if elementwise_affine and bias else None
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise (..., *normalized_shape)."""
+        """Normalise (...) + ``normalized_shape``."""
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:

@@ -223,10 +223,10 @@ def layer_norm(
 
     Parameters
     ----------
-    input : Tensor (..., *normalized_shape)
+    input : Tensor (...) + ``normalized_shape``
     normalized_shape : int or tuple
         The lengths of the last dimensions; their values share a mean and a variance.
-    weight, bias : Tensor (*normalized_shape), optional
+    weight, bias : Tensor of shape ``normalized_shape``, optional
     eps : float
         Keeps the division finite where all values are equal.
 

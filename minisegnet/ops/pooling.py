@@ -236,7 +236,7 @@ def adaptive_avg_pool2d(input: Array, output_size: int | Sequence[int | None]) -
 
     Returns
     -------
-    Tensor (N, C, *output_size)
+    Tensor (N, C) + ``output_size``
 
     Raises
     ------
@@ -281,7 +281,7 @@ def adaptive_max_pool2d(
 
     Returns
     -------
-    Tensor (N, C, *output_size), or a pair of it and the indices
+    Tensor (N, C) + ``output_size``, or a pair of it and the indices
 
     Raises
     ------

@@ -77,7 +77,7 @@ def fold(
 
     Returns
     -------
-    Tensor (N, C, *output_size)
+    Tensor (N, C) + ``output_size``
 
     Raises
     ------

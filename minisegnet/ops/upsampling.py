@@ -90,7 +90,7 @@ def interpolate(
 
     Returns
     -------
-    Tensor (N, C, *size)
+    Tensor (N, C) + ``size``
 
     Raises
     ------

@@ -12,7 +12,7 @@ from minisegnet.train.setup import SHAPES, is_shapes, model_defaults
 
 __all__ = ["absolute", "described_default", "with_defaults"]
 
-LEARNING_RATES = {"adam": 5e-3, "adamw": 5e-3, "rmsprop": 1e-3, "sgd": 5e-2}
+LEARNING_RATES = {"adam": 1e-2, "adamw": 1e-2, "rmsprop": 1e-3, "sgd": 5e-2}
 
 ANY_DATA: Given = {
     "model": "unet",

@@ -29,6 +29,7 @@ TITLES = {
     "pooling": "Pooling and unpooling",
     "iou-dice": "IoU, Dice and the confusion matrix",
 }
+#: How many problems a sheet has at most; six unless more or fewer are asked for.
 USUAL, MOST_PROBLEMS = 6, 20
 _HARD = 3
 _HEADING = re.compile(r"#\s*(minisegnet worksheet \S+ --seed \d+( --problems \d+)?)")

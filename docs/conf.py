@@ -20,7 +20,7 @@ sys.path[:0] = [str(REPOSITORY), str(DOCS / "_ext")]
 os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
 )
-os.environ.setdefault("MPLBACKEND", "agg")
+os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # figures go into the page
 
 import minisegnet  # noqa: E402 (found through the path above)
 
@@ -68,6 +68,7 @@ myst_heading_anchors = 3
 html_theme = "pydata_sphinx_theme"
 html_math_renderer = "mathml"
 html_title = "minisegnet"
+smartquotes_action = "qe"  # "--option" keeps its dashes
 html_static_path = ["_static"]
 html_css_files = ["minisegnet.css"]
 html_favicon = "_static/grid.svg"

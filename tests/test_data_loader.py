@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minisegnet import data
+from minisegnet import colours, data
 
 
 class Numbers:
     """Item i is a 2x3 picture filled with i."""
 
     num_classes, ignore_index, class_names, channels = 99, None, ["?"] * 99, 1
-    palette = data.default_palette(99)
+    palette = colours.palette(99)
 
     def __init__(self, n: int) -> None:
         self.n = n

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minisegnet import data
+from minisegnet import colours, data
 
 
 class Given:
@@ -25,7 +25,7 @@ class Given:
         ]
         self.num_classes, self.ignore_index = num_classes, ignore_index
         self.class_names = [f"c{i}" for i in range(num_classes)]
-        self.palette = data.default_palette(num_classes)
+        self.palette = colours.palette(num_classes)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -107,11 +107,3 @@ def test_mean_and_spread_over_pixels_of_all_images() -> None:
     assert all(type(value) is float for value in (*mean, *std))
     with pytest.raises(ValueError, match="empty"):
         data.mean_std(Given([], 2))
-
-
-def test_the_default_palette_is_vocs() -> None:
-    palette = data.default_palette(256)
-    assert palette[15].tolist() == [192, 128, 128]  # person
-    assert palette[20].tolist() == [0, 64, 128]  # television
-    assert palette[255].tolist() == [224, 224, 192]  # the contour
-    assert len(np.unique(palette, axis=0)) == 256

@@ -38,7 +38,7 @@ def _described(command: click.Command, name: str, parent: click.Context) -> list
     context = click.Context(command, info_name=name, parent=parent)
     found = [*_help(command), _literal(_usage(command, context))]
     records = [param.get_help_record(context) for param in command.get_params(context)]
-    if options := [record for record in records if record]:
+    if options := [record for record in records if record and record[1]]:
         found.append(nodes.definition_list("", *map(_option, options), classes=["options"]))
     if isinstance(command, click.Group):
         for sub_name in command.list_commands(context):

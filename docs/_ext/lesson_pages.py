@@ -86,7 +86,20 @@ def write_pages(app: Sphinx, config: Any) -> None:
             path.write_text(text, encoding="utf-8", newline="\n")
 
 
+def forget_predictions(app: Sphinx, name: str, content: list[str]) -> None:
+    """Before a lesson runs again: its predictions have not been made; those of others have."""
+    path = Path(app.srcdir) / "lessons" / "my_predictions.json"
+    if not name.startswith("lessons/") or not path.exists():
+        return
+    lesson = name.removeprefix("lessons/")[:2]
+    records = json.loads(path.read_text(encoding="utf-8"))
+    kept = {key: value for key, value in records.items() if not key.startswith(f"{lesson}/")}
+    path.write_text(json.dumps(kept), encoding="utf-8")
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Write the pages before Sphinx looks for sources."""
     app.connect("config-inited", write_pages)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    app.connect("source-read", forget_predictions)
+    # Lessons look back at predictions of earlier ones, so they are read in their order.
+    return {"parallel_read_safe": False, "parallel_write_safe": True}

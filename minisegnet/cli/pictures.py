@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from minisegnet import plot
-from minisegnet.data import default_palette
 from minisegnet.data.images import unpack_colours
 from minisegnet.train import Epoch, Run
 
@@ -40,8 +39,5 @@ def draw_predictions(run: Run, path: Path) -> None:
 
 
 def colours(run: Run) -> npt.NDArray[np.uint8]:
-    """The masks' own colours if they have some, else colours that every reader can tell apart."""
-    own = unpack_colours([int(colour.lstrip("#"), 16) for colour in run.found["palette"]])
-    if np.array_equal(own, default_palette(len(own))):
-        return plot.palette(len(own))
-    return own
+    """The colours of the classes, as the data gave them when the run began."""
+    return unpack_colours([int(colour.lstrip("#"), 16) for colour in run.found["palette"]])

@@ -4,7 +4,7 @@
 batches of either; the transforms move image and mask together.
 """
 
-from minisegnet.data.dataset import Dataset, default_palette
+from minisegnet.data.dataset import Dataset
 from minisegnet.data.files import MAX_PIXELS, ImageError, image_size
 from minisegnet.data.folder import Folder
 from minisegnet.data.images import (
@@ -67,7 +67,6 @@ __all__ = [
     "Shapes",
     "Transform",
     "class_counts",
-    "default_palette",
     "image_size",
     "mean_std",
     "median_frequency_weights",

@@ -39,31 +39,3 @@ class Dataset(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> tuple[ImageArray, MaskArray]: ...
-
-
-def default_palette(num_classes: int) -> npt.NDArray[np.uint8]:
-    """Colours that tell classes apart: those of the Pascal VOC challenge, black for class 0.
-
-    The bits of the class number are dealt to red, green and blue in turn, highest colour bit first,
-    so any two of the first 256 classes differ.
-
-    Parameters
-    ----------
-    num_classes : int
-        How many colours, 1 to 256 of them distinct; they repeat after that.
-
-    Returns
-    -------
-    array (num_classes, 3), uint8
-
-    Examples
-    --------
-    >>> default_palette(4).tolist()
-    [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]
-    """
-    labels = np.arange(num_classes)
-    palette = np.zeros((num_classes, 3), dtype=np.uint8)
-    for digit in range(8):
-        bits = (labels[:, None] >> (3 * digit + np.arange(3))) & 1
-        palette |= (bits << (7 - digit)).astype(np.uint8)
-    return palette

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minisegnet.data.dataset import MaskArray, default_palette
+from minisegnet.colours import palette as distinct_colours
+from minisegnet.data.dataset import MaskArray
 from minisegnet.data.files import ImageError
 from minisegnet.data.images import (
     StoredMask,
@@ -379,7 +380,7 @@ def _palette(
         colours = own[list(values)]
         if len(np.unique(colours, axis=0)) == len(values) and colours.max() >= 64:
             return colours
-    return default_palette(len(values))
+    return distinct_colours(len(values))
 
 
 def _wrong_number(

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minisegnet.data.dataset import ImageArray, MaskArray, default_palette
+from minisegnet.colours import palette as distinct_colours
+from minisegnet.data.dataset import ImageArray, MaskArray
 
 Floats = npt.NDArray[Any]
 
@@ -162,7 +163,7 @@ class Shapes:
         self.num_classes, self.channels = int(num_classes), int(channels)
         self.ignore_index: int | None = None
         self.class_names = ["background", *KINDS][: self.num_classes]
-        self.palette = default_palette(self.num_classes)
+        self.palette = distinct_colours(self.num_classes)
 
     def __len__(self) -> int:
         return self.n

@@ -18,7 +18,7 @@ __all__ = ["CosineCycles", "Held", "build_schedule"]
 
 
 class CosineCycles(Schedule):
-    r"""Cycles of a short rise and a long fall along half a cosine: warm restarts [1]_.
+    r"""Cycles of a rise in a line and a fall along half a cosine: warm restarts [1]_.
 
     In a cycle of T steps the rate rises in a line for the first ``warm_up`` W steps, and falls from
     the optimizer's own rate to ``floor`` of it in the others: at step t of the cycle
@@ -112,7 +112,7 @@ def build_schedule(
     if name == "step":
         return optim.StepLR(optimizer, step_size=steps, gamma=0.3)
     if name == "cosine":
-        return CosineCycles(optimizer, period=steps, warm_up=steps // 10)
+        return CosineCycles(optimizer, period=steps, warm_up=3 * steps // 10)
     if name == "poly":
         return Held(optim.PolynomialLR(optimizer, total_iters=steps, power=0.9), steps - 1)
     momentum = options["optimizer"] != "rmsprop"

@@ -51,7 +51,10 @@ def page(source: Any, build: ModuleType) -> str:
         if shown["cell_type"] == "code":
             if with_blanks != text:
                 cells.append(_prose(shown["id"] + "-b", f"```python\n{with_blanks}\n```"))
-                _fold(shown, "hide-input", "Show the solution")
+                if "lessons.predict(" in text:  # its output would tell
+                    _fold(shown, "hide-cell", "Show the guess that was made here")
+                else:
+                    _fold(shown, "hide-input", "Show the solution")
             elif text.startswith("lessons.reveal"):
                 _fold(shown, "hide-output", "Show what turns out")
         cells.append(shown)

@@ -73,14 +73,14 @@ class _Operations(Commands):
 @click.group(cls=_Operations, invoke_without_command=True, subcommand_metavar="OPERATION ...")
 @click.pass_context
 def explain(ctx: click.Context) -> None:
-    r"""Show how an operation gets its numbers, step by step.
+    """Show how an operation gets its numbers, step by step.
 
     \b
     minisegnet explain conv-transpose --input "1 2; 3 4" --kernel "1 0; 1 1" --at 1,1
 
     A matrix is typed with a blank between numbers and ';' between rows, several channels with '|'
     between them; @FILE reads it from a file. Rows and columns are counted from 0.
-    """
+    """  # noqa: D301 (Click wants the character itself)
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 

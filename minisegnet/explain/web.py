@@ -46,7 +46,7 @@ _CLASSES = {
 _STYLE = """
 .msn{font-size:14px;line-height:1.45;max-width:72em}
 .msn .hd{font-size:1.15em;font-weight:600}
-.msn .fa{opacity:.75;font-variant-numeric:tabular-nums}
+.msn .fc{opacity:.75;font-variant-numeric:tabular-nums}
 .msn .ss{display:flex;flex-wrap:wrap;gap:1.1em 2.6em;margin-top:.9em;align-items:flex-start}
 .msn .st{padding-left:2.1em;position:relative;max-width:100%;box-sizing:border-box}
 .msn .no{position:absolute;left:0;top:.05em;width:1.5em;height:1.5em;border-radius:50%;
@@ -113,7 +113,7 @@ def render(walk: Walkthrough) -> str:
         _step(walk, number, step, windows, marks) for number, step in enumerate(walk.steps, 1)
     )
     title = escape(walk.op + (f", {walk.view}" if walk.view else ""))
-    facts = "".join(f'<div class="fa">{escape(fact)}</div>' for fact in walk.facts)
+    facts = "".join(f'<div class="fc">{escape(fact)}</div>' for fact in walk.facts)
     remarks = "".join(f'<div class="lg">{escape(remark)}</div>' for remark in walk.remarks)
     body = (
         f'<div class="hd">{title}</div>{facts}<div class="ss">{steps}</div>{windows.ledgers()}'

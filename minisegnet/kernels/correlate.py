@@ -33,8 +33,8 @@ Padding = tuple[Pair, Pair]
 # a GPU wants few large products instead.
 BAND_NUMBERS = 1 << 18
 BAND_NUMBERS_ON_GPU = 1 << 27
-# Fewer are done before a second thread has started.
-WORTH_A_THREAD = 1 << 14
+# With fewer, handing work over to a second thread costs more than it saves.
+WORTH_A_THREAD = 1 << 18
 
 
 def output_size(n: int, k: int, stride: int, padding: Pair, u: int = 1, d: int = 1) -> int:

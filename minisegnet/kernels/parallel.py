@@ -15,6 +15,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -64,10 +65,24 @@ def run_bands(xp: Any, work: Callable[..., T], bands: Sequence[tuple]) -> list[T
     """
     if xp is not np:
         return [work(*band) for band in bands]
+
+    def run(some: Sequence[tuple]) -> list[T]:
+        return [work(*band) for band in some]
+
     with _blas().limit(limits=1):
-        if _threads == 1 or len(bands) < 2:
-            return [work(*band) for band in bands]
-        return list(_pool(_threads).map(lambda band: work(*band), bands))
+        # One task a thread, not one a band: handing a task over costs as much as a small band.
+        first, *others = _shares(bands, min(_threads, len(bands)))
+        handed_over = [_pool(_threads).submit(run, share) for share in others]
+        results = run(first)
+        for future in handed_over:
+            results += future.result()
+        return results
+
+
+def _shares(bands: Sequence[tuple], parts: int) -> list[Sequence[tuple]]:
+    """The bands in order, cut into parts of nearly equal length (at least one, maybe empty)."""
+    cuts = [len(bands) * part // max(parts, 1) for part in range(max(parts, 1) + 1)]
+    return [bands[a:b] for a, b in pairwise(cuts)]
 
 
 def scratch(xp: Any, shape: tuple[int, ...], dtype: Any) -> Array:

@@ -28,9 +28,9 @@ ANY_DATA: Given = {
 PROCEDURAL: Given = {
     "classes": 3,
     "size": 64,
-    "epochs": 5,
-    "schedule_epochs": 5,
-    "batch_size": 4,
+    "epochs": 6,
+    "schedule_epochs": 6,
+    "batch_size": 8,
     "augment": "none",
     "train_size": 640,
     "val_size": 200,

@@ -38,7 +38,7 @@ PROCEDURAL: Given = {
 FOLDER: Given = {
     "epochs": 30,
     "schedule_epochs": 30,
-    "batch_size": 8,
+    "batch_size": 4,
     "augment": "mirror",
     "val_fraction": 0.2,
 }

@@ -22,10 +22,12 @@ def draw_curves(history: Sequence[Epoch], path: Path) -> None:
 
 
 def draw_predictions(run: Run, path: Path) -> None:
-    """Write the first validation pictures with truth, prediction and errors."""
+    """Write some of the validation pictures with truth, prediction and errors."""
     dataset = run.data("val")
     model = run.best_model(run.options["device"])
-    rows = [dataset[index] for index in range(min(PICTURES_SHOWN, len(dataset)))]
+    # From all over the set: neighbours in a clip look the same.
+    shown = np.linspace(0, len(dataset) - 1, min(PICTURES_SHOWN, len(dataset))).astype(int)
+    rows = [dataset[int(index)] for index in shown]
     predicted = [run.classes_at_scale(model, image) for image, _ in rows]
     plot.predictions(
         [image for image, _ in rows],

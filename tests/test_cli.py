@@ -243,6 +243,18 @@ def test_warnings_and_logs_of_libraries_are_not_shown(run_cli, monkeypatch):
     assert (code, err) == (0, "")
 
 
+def test_what_libraries_log_goes_nowhere():
+    program = (
+        "import logging; from minisegnet.cli import main; main(['--version']); "
+        "logging.getLogger('somebody').warning('look here')"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True
+    )
+    assert done.stderr == ""
+
+
 # ---------------------------------------------------------------------------- wrong usage
 
 

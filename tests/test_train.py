@@ -538,6 +538,57 @@ def test_without_a_size_pictures_keep_their_own(tmp_path, folder):
     assert [images.shape for images, _ in whole] == [(2, 1, 40, 56)]
 
 
+@pytest.mark.parametrize(
+    "augment, turns, mirrors",
+    [("none", [0], [False]), ("mirror", [0], [False, True]), ("turn", range(4), [False, True])],
+)
+def test_pictures_are_varied_as_asked(tmp_path, folder, augment, turns, mirrors):
+    run = Run.start(
+        {"data": str(folder), "augment": augment, "batch_size": 6, "out": str(tmp_path / "run")}
+    )
+    truth = [run.data("train")[i][0][0] for i in range(6)]
+    loader = run._train_loader()
+    seen = set()
+    for _ in range(12):
+        for image in next(iter(loader))[0][:, 0]:
+            found = {
+                (turn, mirror)
+                for turn in range(4)
+                for mirror in (False, True)
+                for whole in truth
+                if contains(whole, np.rot90(image[:, ::-1] if mirror else image, turn))
+            }
+            assert len(found) == 1
+            seen |= found
+        loader.epoch += 1
+    assert seen == {(turn, mirror) for turn in turns for mirror in mirrors}
+
+
+def contains(whole, part):
+    """Whether a square of the full height lies somewhere in a picture, in another light."""
+    windows = np.lib.stride_tricks.sliding_window_view(whole, part.shape)[0]
+    windows = windows - windows.mean(axis=(1, 2), keepdims=True)
+    part = part - part.mean()
+    likeness = (windows * part).sum(axis=(1, 2)) / np.sqrt(
+        (windows**2).sum(axis=(1, 2)) * (part**2).sum()
+    )
+    return likeness.max() > 0.98
+
+
+@pytest.mark.parametrize("batch_size, steps, size", [(4, 1, 4), (6, 1, 6), (99, 1, 6), (2, 3, 2)])
+def test_every_batch_is_full(tmp_path, folder, batch_size, steps, size):
+    run = Run.start({"data": str(folder), "batch_size": batch_size, "out": str(tmp_path / "run")})
+    assert [len(images) for images, _ in run._train_loader()] == [size] * steps
+
+
+def test_the_network_sees_a_picture_at_the_training_s_scale(tmp_path, folder):
+    run = Run.start({"data": str(folder), "size": 20, "out": str(tmp_path / "run")})
+    model = Echo()
+    image = run.read_image(folder / "images" / "cell0.png")
+    assert run.predict(model, image).shape == (40, 56)
+    assert model.seen == [(1, 1, 20, 28)]
+
+
 def test_pictures_are_centred_by_the_training_set(tmp_path, folder):
     run = Run.start({"data": str(folder), "base": 2, "augment": "none", "out": str(tmp_path / "r")})
     train = run.data("train")

@@ -27,7 +27,7 @@ DEVICE_OPTION = click.option(
     metavar="auto|cpu|cuda",
     default="auto",
     callback=checked("device"),
-    help="Where to compute  [default: auto]",
+    help="Where to compute.  [default: auto]",
 )
 
 
@@ -37,7 +37,7 @@ DEVICE_OPTION = click.option(
     "--data",
     metavar="PATH",
     callback=checked("data"),
-    help="Another folder of images and masks  [default: the run's validation pictures]",
+    help="Another folder of images and masks.  [default: the run's validation pictures]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
 @DEVICE_OPTION
@@ -90,7 +90,7 @@ def _or_null(value: float) -> float | None:
     metavar="DIR",
     default="predictions",
     callback=checked("out"),
-    help="Folder for the masks  [default: predictions]",
+    help="Folder for the masks.  [default: predictions]",
 )
 @DEVICE_OPTION
 def predict(folder: str, images: tuple[str, ...], out: str, device: str) -> None:

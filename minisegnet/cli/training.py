@@ -67,7 +67,7 @@ def train(config: str | None, **given: Any) -> int:
     "--device",
     metavar="auto|cpu|cuda",
     callback=checked("device"),
-    help="Where to compute  [default: as before]",
+    help="Where to compute.  [default: as before]",
 )
 @click.option("--quiet", is_flag=True, help=QUIET_HELP)
 def resume(

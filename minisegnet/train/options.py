@@ -151,15 +151,15 @@ OPTIONS: tuple[Option, ...] = (
     Option("classes", _whole(2, 256), "N", "Number of classes."),
     Option("size", _whole(4, 8192), "N", "Shorter side of the pictures."),
     Option(
-        "crop", _whole(4, 8192), "N", "Side of the random crops to train on  [default: to suit]"
+        "crop", _whole(4, 8192), "N", "Side of the random crops to train on.  [default: to suit]"
     ),
     Option(
         "base",
         _COUNT,
         "N",
-        "Width: maps of the first layer  [default: 1/8 of the paper's; 1/4 for a folder]",
+        "Width: maps of the first layer.  [default: 1/8 of the paper's; 1/4 for a folder]",
     ),
-    Option("depth", _whole(1, 8), "N", "Number of poolings of a U-Net  [default: 3]"),
+    Option("depth", _whole(1, 8), "N", "Number of poolings of a U-Net.  [default: 3]"),
     Option("epochs", _COUNT, "N", "Times through the training pictures."),
     Option("batch_size", _COUNT, "N", "Pictures in a step."),
     Option("lr", _real("give a number above 0, say 0.002", lambda x: x > 0), "X", "Learning rate."),
@@ -195,7 +195,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("val_size", _COUNT, "N", "Procedural pictures to score on."),
     Option("seed", _whole(0, LARGEST_SEED), "N", "The same seed gives the same run."),
     Option("device", _name(lambda: DEVICES), "auto|cpu|cuda", "Where to compute."),
-    Option("out", _text, "DIR", "Folder of the run  [default: runs/<model>-<data>-<n>]"),
+    Option("out", _text, "DIR", "Folder of the run.  [default: runs/<model>-<data>-<n>]"),
     Option("quiet", _switch, "", "Print only the result."),
 )
 

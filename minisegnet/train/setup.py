@@ -44,22 +44,33 @@ Facts = dict[str, Any]
 
 
 class Remembered:
-    """A dataset whose pictures are kept once they were drawn."""
+    """A dataset whose pictures are kept once they were drawn, as long as there is room.
 
-    def __init__(self, dataset: Dataset) -> None:
+    Parameters
+    ----------
+    dataset : Dataset
+    room : int
+        Bytes to fill.
+    """
+
+    def __init__(self, dataset: Dataset, room: int = 2**30) -> None:
         self.num_classes, self.ignore_index = dataset.num_classes, dataset.ignore_index
         self.class_names, self.channels = dataset.class_names, dataset.channels
         self.palette = dataset.palette
-        self._dataset = dataset
+        self._dataset, self._room = dataset, room
         self._kept: dict[int, tuple[ImageArray, MaskArray]] = {}
 
     def __len__(self) -> int:
         return len(self._dataset)
 
     def __getitem__(self, index: int) -> tuple[ImageArray, MaskArray]:
-        if index not in self._kept:
-            self._kept[index] = self._dataset[index]
-        return self._kept[index]
+        kept = self._kept.get(index)
+        if kept is None:
+            kept = self._dataset[index]
+            self._room -= sum(array.nbytes for array in kept)
+            if self._room >= 0:
+                self._kept[index] = kept
+        return kept
 
 
 class WholeImages:

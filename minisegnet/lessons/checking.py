@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from minisegnet.autograd import Tensor
 from minisegnet.lessons.blanks import has_blank, is_about_a_blank, is_blank
 from minisegnet.lessons.comparing import (
     NotComparableError,
@@ -172,7 +173,7 @@ def _wrong(
     mistake: Mistake | None,
 ) -> Verdict:
     failing = [i for i in range(len(cases)) if not equal(got[i], expected[i], exercise.tolerance)]
-    i = min(failing, key=lambda i: sum(np.size(value) for value in cases[i].values()))
+    i = min(failing, key=lambda i: sum(_cells(value) for value in cases[i].values()))
     sentence, details = _description(exercise, answer, got[i], expected[i], cases[i])
     if mistake is None:
         return Verdict.of(exercise.name, Status.WRONG, sentence, details)
@@ -204,11 +205,24 @@ def _description(
     return found.sentence, (*given, *results)
 
 
+def _cells(value: Any) -> int:
+    """How much there is to read of an argument."""
+    return sum(_cells(part) for part in value) if isinstance(value, tuple) else np.size(value)
+
+
 def _given(case: Arguments) -> tuple[tuple[str, str], ...]:
     """The arguments: each array by itself, the options together."""
+    case = {name: _short(value) for name, value in case.items()}
     options = [f"{name} = {written(value)}" for name, value in case.items() if not _is_long(value)]
     arrays = tuple((f"{name} =", written(value)) for name, value in case.items() if _is_long(value))
     return (*arrays, ("with", ", ".join(options))) if options else arrays
+
+
+def _short(value: Any) -> Any:
+    """A tuple of tensors by their shapes: too many numbers to read."""
+    if isinstance(value, tuple) and any(isinstance(part, Tensor) for part in value):
+        return "tensors of shapes " + ", ".join(str(part.shape) for part in value)
+    return value
 
 
 def _is_long(value: Any) -> bool:

@@ -305,6 +305,8 @@ def distinct(rng: np.random.Generator, shape: tuple[int, ...], signed: bool = Fa
 
 
 def _copied(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_copied(part) for part in value)
     if isinstance(value, Tensor):
         return Tensor(value.data.copy(), requires_grad=value.requires_grad)
     return value.copy() if isinstance(value, np.ndarray) else value

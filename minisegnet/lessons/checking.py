@@ -199,10 +199,14 @@ def _description(
         return "It differs from the definition.", given
     if not exercise.asks_for_a_function:
         return _without_the_answer(exercise, got.value, expected.value, found.sentence), ()
-    if np.ndim(expected.value) == np.ndim(got.value) == 0:
+    if _is_one_number(expected.value) and _is_one_number(got.value):
         return found.sentence, given
     results = (("yours:", written(got.value)), ("expected:", written(expected.value)))
     return found.sentence, (*given, *results)
+
+
+def _is_one_number(value: Any) -> bool:
+    return not isinstance(value, (tuple, list)) and np.ndim(value) == 0
 
 
 def _cells(value: Any) -> int:

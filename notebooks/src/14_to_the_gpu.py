@@ -253,8 +253,9 @@ except ValueError as error:
 # Adding up in another order. On a GPU, threads that add into one cell arrive in any order:
 
 # %%
-numbers = np.random.default_rng(2).standard_normal(10_000).astype(np.float32)
-sums = {float(np.add.reduce(rng.permutation(numbers).reshape(100, 100).sum(0))) for _ in range(20)}
+rng = np.random.default_rng(2)
+numbers = rng.standard_normal(10_000).astype(np.float32)
+sums = {float(rng.permutation(numbers).reshape(100, 100).sum(0).sum()) for _ in range(20)}
 len(sums), max(sums) - min(sums)
 
 # %% [markdown]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from minisegnet import functional as F
-from minisegnet.autograd import tensor
+from minisegnet.autograd import Tensor, tensor
 from minisegnet.lessons.exercise import Arguments, FunctionExercise, Mistake
 
 
@@ -30,7 +30,7 @@ def _rows_cases(rng: np.random.Generator) -> Iterator[Arguments]:
 def _by_the_engine(size: int, padding: int) -> int:
     """One column wide, with every kernel only as tall as it has to be."""
 
-    def empty(rows: int) -> np.ndarray:
+    def empty(rows: int) -> Tensor:
         return tensor(np.zeros((1, 1, rows, 1), dtype=np.float32))
 
     x = F.conv2d(empty(size), empty(3), padding=(padding, 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
@@ -209,31 +210,31 @@ UNET = FunctionExercise(
     mistakes=(
         Mistake(
             "The skip comes first in the concatenation, then the upsampled map.",
-            lambda *a: _assembled(*a, join=lambda skip, high: F.cat([high, skip], 1)),
+            partial(_assembled, join=lambda skip, high: F.cat([high, skip], 1)),
         ),
         Mistake(
             "The skip was taken after the pooling and blown up again: the fine detail is gone "
             "there. Take it before the pooling.",
-            lambda *a: _assembled(
-                *a,
+            partial(
+                _assembled,
                 skip_of=lambda x, w, first: F.interpolate(F.max_pool2d(first, 2), scale_factor=2),
             ),
         ),
         Mistake(
             "The skip was taken before its relu: take it after.",
-            lambda *a: _assembled(*a, skip_of=lambda x, w, first: F.conv2d(x, w, padding="same")),
+            partial(_assembled, skip_of=lambda x, w, first: F.conv2d(x, w, padding="same")),
         ),
         Mistake(
             "The bottom convolution has a relu behind it too.",
-            lambda *a: _assembled(*a, middle=lambda y: y),
+            partial(_assembled, middle=lambda y: y),
         ),
         Mistake(
             "No relu on the logits: a class must be able to say no.",
-            lambda *a: _assembled(*a, last=F.relu),
+            partial(_assembled, last=F.relu),
         ),
         Mistake(
             "The upsampled map stands there twice, and the skip is missing.",
-            lambda *a: _assembled(*a, join=lambda skip, high: F.cat([high, high], 1)),
+            partial(_assembled, join=lambda skip, high: F.cat([high, high], 1)),
         ),
     ),
     hints=(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -75,25 +76,25 @@ SEGNET = FunctionExercise(
     mistakes=(
         Mistake(
             "You repeated cells: a SegNet that does not use the places is none.",
-            lambda *a: _assembled(
-                *a, enlarge=lambda small, places, y: F.interpolate(small, size=y.shape[2:])
+            partial(
+                _assembled, enlarge=lambda small, places, y: F.interpolate(small, size=y.shape[2:])
             ),
         ),
         Mistake(
             "You put the numbers at the corners of the blocks: use the places.",
-            lambda *a: _assembled(*a, enlarge=_nails),
+            partial(_assembled, enlarge=_nails),
         ),
         Mistake(
             "A transposed convolution after unpooling is DeconvNet: SegNet convolves.",
-            lambda *a: _assembled(*a, transposed=True),
+            partial(_assembled, transposed=True),
         ),
         Mistake(
             "The convolution after unpooling has a relu behind it too.",
-            lambda *a: _assembled(*a, again=lambda z: z),
+            partial(_assembled, again=lambda z: z),
         ),
         Mistake(
             "You never pooled: the map went on at full size.",
-            lambda *a: _assembled(*a, enlarge=lambda small, places, y: y),
+            partial(_assembled, enlarge=lambda small, places, y: y),
         ),
     ),
     hints=(

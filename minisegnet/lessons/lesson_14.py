@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -160,7 +161,7 @@ class _Counted:
     def __init__(self) -> None:
         self.calls: dict[str, int] = {}
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Callable[..., Any]:
         function = getattr(np, name)
 
         def counting(*args, **kwargs):

@@ -27,12 +27,12 @@ import safetensors.numpy
 
 from minisegnet.autograd import Tensor
 from minisegnet.backend import is_array, to_numpy
+from minisegnet.tensor_file import RESERVED_NAME, read_tensors
 
 __all__ = ["WriteError", "atomic_write", "load", "save"]
 
 _METADATA_KEY = "minisegnet"
 _VERSION = 1
-_RESERVED_NAME = "__metadata__"  # safetensors keeps its metadata under this name
 _STORABLE = frozenset(
     ("bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")
 ) | frozenset(("float16", "float32", "float64", "complex64"))
@@ -264,7 +264,7 @@ def _free_name(where: tuple[Any, ...], arrays: dict[str, np.ndarray]) -> str:
     name = ".".join(map(str, where))
     name = name.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair is no UTF-8
     unique, count = name, 1
-    while unique in arrays or unique == _RESERVED_NAME:
+    while unique in arrays or unique == RESERVED_NAME:
         count += 1
         unique = f"{name}~{count}"
     return unique
@@ -316,20 +316,7 @@ def load(path: str | os.PathLike[str]) -> Any:
         ...
     ValueError: load: 'lost/a.safetensors' does not exist: there is no folder 'lost'; check the path
     """
-    file = Path(path)
-    if not file.is_file():
-        raise ValueError(f"load: {str(path)!r} {_why_not_there(file)}; check the path")
-    try:
-        with safetensors.safe_open(file, framework="numpy") as content:
-            metadata = content.metadata() or {}
-            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
-    except (safetensors.SafetensorError, OSError) as error:
-        raise ValueError(f"load: {str(path)!r} {_diagnose(file, error)}") from error
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"load: {str(path)!r} holds a tensor of a type that NumPy does not have ({error}); "
-            "convert it to float32 in the program that wrote it"
-        ) from error
+    tensors, metadata = read_tensors(path, "load")
     if _METADATA_KEY not in metadata:
         return tensors
     return _read_description(metadata[_METADATA_KEY], tensors, path)
@@ -374,70 +361,3 @@ def _decode(node: Any, tensors: dict[str, np.ndarray]) -> Any:
     if mark == "$dict":
         return {key: _decode(item, tensors) for key, item in content}
     raise ValueError(f"unknown mark {mark!r}")
-
-
-# ---------------------------------------------------------------------------- what is wrong
-
-_PICKLE_HINT = (
-    "it is never unpickled here, for a pickle can run any code. Where it was written, save the "
-    "state_dict with safetensors.torch.save_file(state_dict, 'model.safetensors')"
-)
-_OTHER_FORMATS = (
-    (
-        b"PK\x03\x04",
-        f"is a zip archive, as PyTorch's .pt and NumPy's .npz files are: {_PICKLE_HINT}",
-    ),
-    (b"\x80", f"is a pickle: {_PICKLE_HINT}"),
-    (b"\x93NUMPY", "is a NumPy .npy file: read it with numpy.load"),
-    (b"\x89HDF", "is an HDF5 file: read it with h5py, and store the arrays with minisegnet.save"),
-)
-
-
-def _why_not_there(file: Path) -> str:
-    """Why ``file`` is no file, and the checkpoints that are near it."""
-    if file.is_dir():
-        problem, folder = "is a folder", file
-    elif file.exists():
-        return "is not an ordinary file"
-    else:
-        problem, folder = "does not exist", file.parent
-    if not folder.is_dir():
-        return f"{problem}: there is no folder {str(folder)!r}"
-    near = sorted(entry.name for entry in folder.glob("*.safetensors"))[:5]
-    return f"{problem}; its folder holds {', '.join(near)}" if near else problem
-
-
-def _diagnose(file: Path, error: Exception) -> str:
-    """What is wrong with a file that safetensors cannot read, and what to do."""
-    if isinstance(error, OSError):
-        return f"cannot be read: {error.strerror or error}; check the file's permissions"
-    size = file.stat().st_size
-    if size == 0:
-        return "is empty: the program that wrote it was stopped; use another checkpoint"
-    with open(file, "rb") as content:
-        start = content.read(9)
-        header_size = int.from_bytes(start[:8], "little")
-        if len(start) == 9 and start[8:] == b"{":
-            header = content.read(min(header_size, size) - 1)
-            return _diagnose_safetensors(size, header_size, b"{" + header, error)
-    if size <= 8:
-        return f"holds only {size} bytes: it was cut off; copy it again or use another checkpoint"
-    for magic, description in _OTHER_FORMATS:
-        if start.startswith(magic):
-            return description
-    return "is not a safetensors file; give a file that was written by minisegnet.save"
-
-
-def _diagnose_safetensors(size: int, header_size: int, header: bytes, error: Exception) -> str:
-    """What is wrong with a file that starts as a safetensors file does."""
-    expected = 8 + header_size
-    with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, IndexError):
-        entries = json.loads(header)
-        ends = [v["data_offsets"][1] for k, v in entries.items() if k != _RESERVED_NAME]
-        expected += max(ends, default=0)
-    if size < expected:
-        return (
-            f"is cut off: it holds {size} of at least {expected} bytes; copy it again or use "
-            "another checkpoint"
-        )
-    return f"is damaged ({error}); copy it again or use another checkpoint"

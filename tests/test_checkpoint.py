@@ -421,10 +421,30 @@ def test_damaged_descriptions(path, description):
     refuses(path, "damaged description", "another checkpoint")
 
 
+def safetensors_of(header, content):
+    """A safetensors file, byte by byte."""
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + content
+
+
 def test_types_that_numpy_lacks(path):
-    header = json.dumps({"w": {"dtype": "BF16", "shape": [3], "data_offsets": [0, 6]}}).encode()
-    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(6))
+    header = {"w": {"dtype": "F8_E4M3", "shape": [3], "data_offsets": [0, 3]}}
+    path.write_bytes(safetensors_of(header, bytes(3)))
     refuses(path, "NumPy does not have", "float32")
+
+
+def test_brain_floats_become_float32(path):
+    """Its 16 bits are the first 16 of float32: 1.5 is 3FC0, -2 is C000, 3.140625 is 4049."""
+    header = {
+        "a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
+        "w": {"dtype": "BF16", "shape": [3, 1], "data_offsets": [4, 10]},
+        "none": {"dtype": "BF16", "shape": [0, 2], "data_offsets": [10, 10]},
+    }
+    path.write_bytes(safetensors_of(header, bytes(4) + bytes.fromhex("C03F 00C0 4940")))
+    found = load(path)
+    assert found["w"].dtype == np.float32
+    assert found["w"].tolist() == [[1.5], [-2.0], [3.140625]]
+    assert (found["a"].tolist(), found["none"].shape) == ([0.0], (0, 2))
 
 
 def test_arrays_and_tensors_of_any_library(backend, path):

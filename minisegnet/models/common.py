@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from minisegnet import nn
+from minisegnet.autograd import Tensor
 from minisegnet.checks import require_ndim
+from minisegnet.models.weights import LoadedWeights, load_torch_weights
 
 
 class SegmentationModel(nn.Module):
@@ -17,13 +20,40 @@ class SegmentationModel(nn.Module):
     size_multiple : int
         H and W must be multiples of it, or the poolings on the way down drop a row or a column
         that the way up cannot bring back.
+    auxiliary_weight : float
+        How much the loss of each auxiliary map of logits counts in training; 0 where there is none.
     """
+
+    auxiliary_weight: float = 0.0
 
     def __init__(self, in_channels: int, num_classes: int, size_multiple: int = 1) -> None:
         super().__init__()
         self.in_channels = in_channels
         self.num_classes = num_classes
         self.size_multiple = size_multiple
+
+    def forward_with_auxiliary(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The logits, and after them those of auxiliary heads, of the same size, if there are.
+
+        Auxiliary heads only help in training, which adds ``auxiliary_weight`` times the loss of
+        each to the loss of the logits.
+        """
+        return (self(x),)
+
+    def load_torch_weights(self, path: str | os.PathLike[str]) -> LoadedWeights:
+        """Fill the encoder with published weights; see :func:`load_torch_weights`.
+
+        Parameters
+        ----------
+        path : str or path
+            A safetensors file of a PyTorch ``state_dict``.
+
+        Raises
+        ------
+        ValueError
+            If the file cannot be read, or nothing in it fits; the network is then as it was.
+        """
+        return load_torch_weights(self, path)
 
     def accepts(self, size: int) -> bool:
         """Whether a side of this many cells fits the network."""

@@ -51,6 +51,7 @@ from minisegnet.nn.resampling import (
     UpsamplingBilinear2d,
     UpsamplingNearest2d,
 )
+from minisegnet.nn.watching import watch
 
 __all__ = [
     "ELU",
@@ -97,4 +98,5 @@ __all__ = [
     "UpsamplingNearest2d",
     "ZeroPad2d",
     "init",
+    "watch",
 ]

@@ -8,10 +8,11 @@ import numpy as np
 
 from minisegnet import functional as F
 from minisegnet.autograd import Tensor
-from minisegnet.backend import device_of, generator, to_device
+from minisegnet.backend import generator
 from minisegnet.nn import init
 from minisegnet.nn.module import Module, Parameter
 from minisegnet.nn.options import require_fraction, require_positive
+from minisegnet.replay import drawn
 
 
 class Linear(Module):
@@ -200,8 +201,12 @@ class Dropout2d(Dropout):
         shape = tuple(input.shape)
         if len(shape) < 3:
             raise ValueError(f"Dropout2d: the input has shape {shape}: give maps (N, C, H, W)")
-        kept = generator().random((*shape[:2], *(1,) * (len(shape) - 2)), dtype=np.float32)
+        one_a_map = (*shape[:2], *(1,) * (len(shape) - 2))
         scale = 1.0 / (1.0 - self.p) if self.p < 1 else 0.0
         data = input.data if isinstance(input, Tensor) else input
-        mask = ((kept >= self.p) * scale).astype(data.dtype)
-        return input * to_device(mask, device_of(data))
+
+        def mask() -> np.ndarray:
+            kept = generator().random(one_a_map, dtype=np.float32)
+            return ((kept >= self.p) * scale).astype(data.dtype)
+
+        return input * drawn(mask, one_a_map, data.dtype, data)

@@ -16,6 +16,8 @@ import numpy as np
 
 from minisegnet.autograd import Tensor
 from minisegnet.backend import Array, DType, device_of, is_array, library_for, to_device
+from minisegnet.nn.places import note_place
+from minisegnet.nn.watching import announce
 
 _MOST_NAMES_LISTED = 20
 
@@ -98,7 +100,13 @@ class Module:
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.forward(*args, **kwargs)
+        try:
+            output = self.forward(*args, **kwargs)
+        except (ValueError, TypeError, IndexError) as error:
+            note_place(error, self)
+            raise
+        announce(self, output)
+        return output
 
     # ------------------------------------------------------------------ attributes
 
@@ -236,17 +244,19 @@ class Module:
 
     # ------------------------------------------------------------------ saving and loading
 
+    def named_state(self) -> Iterator[tuple[str, Array]]:
+        """Every parameter's and saved buffer's own array, with its dotted name, in order."""
+        for full_name, owner, name in self._state():
+            if owner._buffers.get(name, True):
+                yield full_name, _plain(getattr(owner, name))
+
     def state_dict(self) -> dict[str, Array]:
         """A copy of every parameter and saved buffer, by name, in order of definition.
 
         The arrays are plain ones, on the module's device. They are copies: training on does not
         change them, so this is a snapshot to come back to.
         """
-        return {
-            full_name: _plain(getattr(owner, name)).copy()
-            for full_name, owner, name in self._state()
-            if owner._buffers.get(name, True)
-        }
+        return {name: array.copy() for name, array in self.named_state()}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> LoadResult:
         """Copy the values of a state into the parameters and buffers.
@@ -274,11 +284,12 @@ class Module:
             If a value is not an array of real numbers.
         """
         owner = type(self).__name__
-        targets = {
-            full_name: _plain(getattr(module, name))
-            for full_name, module, name in self._state()
-            if module._buffers.get(name, True)
-        }
+        if not isinstance(state, Mapping):
+            raise TypeError(
+                f"load_state_dict: the state is of type {type(state).__name__}: give the names and "
+                "arrays that state_dict() returned"
+            )
+        targets = dict(self.named_state())
         found = {
             name: _as_array(value, f"load_state_dict: {name!r}")
             for name, value in state.items()

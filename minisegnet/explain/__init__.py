@@ -13,7 +13,8 @@ the ledger of every cell.
 
 ``print(walk)`` shows the steps in a terminal; a notebook shows them by itself, and lights the
 window of the cell that the mouse is on. ``walk.plot(2, 2)`` is a figure, ``walk.animate("a.gif")``
-a film. :func:`sizes` finds the transposed convolutions that turn one size into another, and
+a film. :func:`explorer_page` is a page to play with one, which ``minisegnet explore`` opens in the
+browser. :func:`sizes` finds the transposed convolutions that turn one size into another, and
 :func:`show_work` writes down what a whole network does.
 """
 
@@ -23,6 +24,7 @@ from minisegnet.explain.classes import softmax
 from minisegnet.explain.confusion import confusion_matrix
 from minisegnet.explain.convolution import conv2d
 from minisegnet.explain.cross_entropy import cross_entropy
+from minisegnet.explain.explorer import explorer_page
 from minisegnet.explain.ledger import Cell, Factor, Ledger, Origin, Term
 from minisegnet.explain.numbers import parse_matrix
 from minisegnet.explain.operations import OPERATIONS, Argument, Operation, operation, parsed_cell
@@ -59,6 +61,7 @@ __all__ = [
     "conv_transpose2d",
     "cross_entropy",
     "dice",
+    "explorer_page",
     "interpolate",
     "iou",
     "max_pool2d",

@@ -113,6 +113,9 @@ framed = explain.conv_transpose2d(
 framed.views["scatter"].plot()
 
 # %% [markdown]
+# To change these numbers and watch, type `minisegnet explore` in a terminal: it opens a page on
+# which all views of a transposed convolution move together.
+#
 # ## Three steps
 #
 # The same numbers, gathered: stand on an output cell and ask who reaches it.

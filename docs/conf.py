@@ -35,11 +35,13 @@ extensions = [
     "numpydoc",
     "myst_nb",
     "commands",
+    "explorer",
     "lesson_pages",
     "mathml",
+    "networks",
     "rooms",
 ]
-exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
+exclude_patterns = ["_build", "**/.ipynb_checkpoints", "results"]
 root_doc = "index"
 
 # ------------------------------------------------------------------ the reference
@@ -97,6 +99,7 @@ html_sidebars = {  # pages with nothing below them need no list of what is below
         "start",
         "verify_transposed_convolution",
         "command_line",
+        "comparison",
         "house",
         "glossary",
     )

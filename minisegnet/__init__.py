@@ -12,25 +12,37 @@ array([[1., 2., 0.],
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
-from minisegnet import functional, losses, metrics, models, nn, optim
-from minisegnet.autograd import Tensor, no_grad, tensor
-from minisegnet.backend import cuda_is_available, manual_seed
-from minisegnet.checkpoint import load, save
-from minisegnet.gradcheck import gradcheck
+try:
+    from minisegnet import functional, losses, metrics, models, nn, optim
+    from minisegnet.anomaly import detect_anomaly
+    from minisegnet.autograd import Tensor, no_grad, tensor
+    from minisegnet.backend import cuda_is_available, manual_seed
+    from minisegnet.checkpoint import load, save
+    from minisegnet.gradcheck import gradcheck
+    from minisegnet.kernels.parallel import get_num_threads, set_num_threads
+except KeyboardInterrupt:
+    # The command line comes by here before any line of its own: Ctrl-C is no fault there.
+    if "".join(sys.argv[:1]).removesuffix(".exe").endswith(("-m", "minisegnet")):
+        sys.exit(130)
+    raise
 
 if TYPE_CHECKING:
-    from minisegnet import data, explain, lessons, plot, train
+    from minisegnet import crf, data, explain, lessons, plot, train
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Tensor",
+    "crf",
     "cuda_is_available",
     "data",
+    "detect_anomaly",
     "explain",
     "functional",
+    "get_num_threads",
     "gradcheck",
     "lessons",
     "load",
@@ -43,11 +55,12 @@ __all__ = [
     "optim",
     "plot",
     "save",
+    "set_num_threads",
     "tensor",
     "train",
 ]
 
-_LOADED_WHEN_ASKED_FOR = ("data", "explain", "lessons", "plot", "train")
+_LOADED_WHEN_ASKED_FOR = ("crf", "data", "explain", "lessons", "plot", "train")
 
 
 def __getattr__(name: str) -> Any:

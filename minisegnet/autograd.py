@@ -70,13 +70,14 @@ def op(rule: Callable[P, tuple[Any, Callable[[Array], tuple[Any, ...]]]]) -> Cal
     parameters = list(signature.parameters.values())
     arrays = [p for p in parameters if _means_array(p.annotation)]
     places = [parameters.index(p) for p in arrays]
+    asks_what_is_wanted = "wanted" in signature.parameters
     takes_any_number = bool(arrays) and arrays[0].kind is inspect.Parameter.VAR_POSITIONAL
 
     def options_of(args: Any, kwargs: Any) -> dict[str, Any]:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        given_as_arrays = {p.name for p in arrays}
-        return {k: v for k, v in bound.arguments.items() if k not in given_as_arrays}
+        no_options = {"wanted", *(p.name for p in arrays)}
+        return {k: v for k, v in bound.arguments.items() if k not in no_options}
 
     @functools.wraps(rule)
     def run(*args: P.args, **kwargs: P.kwargs) -> Any:
@@ -95,6 +96,9 @@ def op(rule: Callable[P, tuple[Any, Callable[[Array], tuple[Any, ...]]]]) -> Cal
                 values[place] = _unwrap(given)
             elif name in kwargs:
                 kwargs[name] = _unwrap(given)
+        wanted = [isinstance(x, Tensor) and x.requires_grad for x in inputs]
+        if asks_what_is_wanted:
+            kwargs["wanted"] = tuple(wanted)
         try:
             library_of(*(x.data if isinstance(x, Tensor) else x for x in inputs))
             value, backward = rule(*values, **kwargs)
@@ -102,13 +106,13 @@ def op(rule: Callable[P, tuple[Any, Callable[[Array], tuple[Any, ...]]]]) -> Cal
             raise _named(error, rule.__name__.strip("_"), inputs) from error
         extras = value[1:] if isinstance(value, tuple) else ()
         out = Tensor(value[0] if isinstance(value, tuple) else value)
-        wanted = any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
-        if wanted and is_recording() and out.dtype.kind == "f":
+        if any(wanted) and is_recording() and out.dtype.kind == "f":
             out._node = _record(rule.__name__.strip("_"), backward, inputs)
             out.requires_grad = True
         outputs = (out, *(Tensor(extra) for extra in extras))
         if is_observed():
-            announce(Event(rule.__name__.strip("_"), inputs, outputs, options_of(args, kwargs)))
+            options = options_of(args, kwargs)
+            announce(Event(rule.__name__.strip("_"), inputs, outputs, options, out._node))
         return outputs if extras else out
 
     return run

@@ -1,7 +1,7 @@
 """Pictures of a run: learning curves, predictions beside the truth, masks over images.
 
-``curves`` and ``predictions`` return a Matplotlib figure, which a notebook shows by itself, and
-write it to ``path`` if one is given (PNG, PDF or SVG; equal input gives equal bytes).
+The drawing functions return a Matplotlib figure, which a notebook shows by itself, and write it to
+``path`` if one is given (PNG, PDF or SVG; equal input gives equal bytes).
 No figure touches pyplot's global state or the reader's own Matplotlib settings. Matplotlib is
 imported when the first figure is drawn.
 """
@@ -39,7 +39,7 @@ History: TypeAlias = Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]]
 #: An image (H, W, 3) in bytes, its true and its predicted classes (H, W).
 Row: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
 
-__all__ = ["curves", "overlay", "palette", "predictions"]
+__all__ = ["comparison", "curves", "overlay", "palette", "predictions", "side_by_side"]
 
 _RIGHT_COLOUR = (247, 247, 244)
 _WRONG_COLOUR = (190, 0, 50)
@@ -398,6 +398,141 @@ def _draw_legend(
         for i in order
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=9)
+
+
+# ---------------------------------------------------------------------------- comparisons
+
+
+def comparison(
+    networks: Sequence[tuple[str, float, float]],
+    path: Path | str | None = None,
+    xlabel: str = "seconds",
+    ylabel: str = "mean IoU",
+) -> Figure:
+    """A point a network: what it costs to the right, what it scores upwards, its name beside it.
+
+    Parameters
+    ----------
+    networks : sequence of (name, cost, score)
+    path : str or path, optional
+        Where to write the figure: PNG, PDF or SVG by its ending.
+    xlabel, ylabel : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If there is no network.
+
+    Examples
+    --------
+    >>> figure = comparison([("unet", 3.5, 0.81), ("fcn8s", 1.25, 0.62)], xlabel="ms a picture")
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['fcn8s 0.620', 'unet 0.810']
+    """
+    if not networks:
+        raise ValueError("comparison: there is no network to show: give (name, cost, score)")
+    ranked = sorted(networks, key=lambda each: each[2])
+    names, costs, scores = zip(*ranked, strict=True)
+    with _style():
+        figure = _new_figure(8.0, max(3.6, 0.28 * len(ranked) + 1.2))
+        axes, margin = figure.subplots(1, 2, width_ratios=(3.4, 1))
+        axes.plot(costs, scores, "o", color=_BLUE, markersize=7, zorder=3)
+        axes.set(xlabel=xlabel, ylabel=ylabel)
+        margin.set_axis_off()
+        # Names in a column of their own, in the order of the scores, cannot cover one another.
+        places = np.linspace(0.02, 0.98, len(ranked)) if len(ranked) > 1 else [0.5]
+        for name, cost, score, place in zip(names, costs, scores, places, strict=True):
+            axes.annotate(
+                f"{name} {score:.3f}",
+                (cost, score),
+                (0.0, float(place)),
+                textcoords=margin.transAxes,
+                va="center",
+                fontsize=9,
+                arrowprops={"arrowstyle": "-", "color": "#999999", "linewidth": 0.6},
+                annotation_clip=False,
+            ).set_in_layout(False)
+    _write(figure, path)
+    return figure
+
+
+def side_by_side(
+    image: Any,
+    masks: Mapping[str, Any],
+    path: Path | str | None = None,
+    class_names: Sequence[str] | None = None,
+    ignore_index: int | None = None,
+    palette: Any = None,
+    columns: int = 6,
+) -> Figure:
+    """One image, and several masks of it in the colours of their classes, each under its name.
+
+    Parameters
+    ----------
+    image : array or Tensor
+        (C, H, W) or else (H, W, C), of 1 or 3 channels, or (H, W).
+    masks : mapping
+        From a title to classes (H, W).
+    path : str or path, optional
+        Where to write the figure: PNG, PDF or SVG by its ending.
+    class_names : sequence of str, optional
+        For the legend. Default: the class numbers.
+    ignore_index : int, optional
+        The label of void pixels.
+    palette : array, optional
+        (K, 3) uint8, a colour a class. Default: :func:`palette`.
+    columns : int
+        Pictures in a line, at most.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If there is no mask, or a label has no name or colour.
+
+    Examples
+    --------
+    >>> image = np.linspace(0, 1, 12).reshape(3, 4)
+    >>> truth = np.array([[0, 0, 0, 1], [0, 0, 1, 1], [0, 1, 1, 1]])
+    >>> figure = side_by_side(image, {"truth": truth, "unet": truth[:, ::-1]})
+    >>> [axes.get_title() for axes in figure.axes]
+    ['image', 'truth', 'unet']
+    """
+    if not masks:
+        raise ValueError("side_by_side: there is no mask to show: give a title and classes")
+    maps = [class_map(mask, f"side_by_side: {title}") for title, mask in masks.items()]
+    shown = rgb_image(image, maps[0].shape, "side_by_side: image")
+    rows: list[Row] = [(shown, mask, mask) for mask in maps]
+    colours, names = _colours_and_names(rows, class_names, ignore_index, palette)
+    pictures = [shown, *(paint(mask, colours, ignore_index) for mask in maps)]
+    lines = -(-len(pictures) // columns)
+    columns = -(-len(pictures) // lines)
+    height, width = maps[0].shape
+    entries = [e for e in _legend_entries(rows, colours, names, ignore_index)
+               if e[1] not in ("right", "wrong")]  # fmt: skip
+    with _style():
+        tall = min(max(_CELL * height / width, 0.5), 1.8 * _CELL) + 0.4
+        figure = _new_figure(columns * _CELL, lines * tall + 0.5)
+        grid = figure.subplots(lines, columns, squeeze=False).ravel()
+        for axes, title, picture in zip(grid, ["image", *masks], pictures, strict=False):
+            axes.imshow(picture, interpolation="nearest")
+            axes.set_title(title, fontsize=9)
+        for axes in grid:
+            axes.set(xticks=[], yticks=[])
+            axes.grid(False)
+            axes.spines[:].set(visible=False)
+        for axes in grid[len(pictures) :]:
+            axes.remove()
+        _draw_legend(figure, entries, columns=min(len(entries), 2 * columns))
+    _write(figure, path)
+    return figure
 
 
 # ---------------------------------------------------------------------------- figures and files

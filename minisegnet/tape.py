@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from minisegnet.backend import Array
+from minisegnet.kernels.elementwise import add
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Event:
     outputs: Sequence[Any]
     #: All the other arguments by name, defaults included.
     options: Mapping[str, Any]
+    #: What the tape keeps of it; None if nothing was recorded.
+    node: Node | None = None
 
 
 class Leaf:
@@ -193,7 +196,7 @@ def propagate(start: Leaf | Node, grad: Array, retain_graph: bool) -> list[tuple
             if isinstance(edge, Leaf):
                 leaves[id(edge)] = edge
             have = totals.get(id(edge))
-            totals[id(edge)] = share if have is None else have + share
+            totals[id(edge)] = share if have is None else add(have, share)
         if not retain_graph:
             node.free()
     return [(leaf, totals[key]) for key, leaf in leaves.items()]

@@ -25,8 +25,8 @@ from minisegnet import backend as libraries
 from minisegnet.autograd import Tensor, tensor
 from tests import strict
 
-# They need PyTorch or CuPy, and only write what the tests read.
-collect_ignore_glob = ["record_*.py"]
+# They need PyTorch or CuPy, and hold no tests.
+collect_ignore_glob = ["record_*.py", "torch_*.py"]
 
 libraries.register_library(strict.library())
 

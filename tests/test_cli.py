@@ -352,6 +352,18 @@ def test_evaluate_prints_a_table(run_cli, finished):
     assert "4 pictures" in out
     for word in ("IoU", "background", "triangle", "pixel accuracy"):
         assert word in out
+    scores = json.loads(run_cli("evaluate", finished, "--json")[1])
+    for name, key in (
+        ("global accuracy", "pixel_accuracy"),
+        ("class average", "mean_class_accuracy"),
+        ("mean IoU", "mean_iou"),
+        ("boundary F1", "mean_boundary_f1"),
+    ):
+        assert f"{name:16} {scores[key]:.4f}" in out
+    assert "Rand" not in out
+    assert not any("rand" in key for key in scores)
+    by_class = [value for value in scores["boundary_f1"].values() if value is not None]
+    assert scores["mean_boundary_f1"] == pytest.approx(sum(by_class) / len(by_class))
 
 
 def test_a_moved_run_works(run_cli, a_copy):
@@ -417,6 +429,15 @@ def test_real_pictures_from_training_to_masks(run_cli, cells, tmp_path):
     assert scores["pixel_accuracy"] > 0.9
     again = json.loads(run_cli("evaluate", "run", "--data", cells, "--json")[1])
     assert again == scores
+    out = run_cli("evaluate", "run")[1]
+    told = (
+        f"Rand F-score     {scores['rand_f_score']:.4f}  pieces of class 1: split "
+        f"{scores['rand_split']:.4f}, merge {scores['rand_merge']:.4f}; adjusted Rand index "
+        f"{scores['adjusted_rand_index']:.4f}"
+    )
+    assert told in out.splitlines()
+    assert scores["rand_merge"] == 1  # each picture has one piece: there is none to merge it with
+    assert 0.5 < scores["rand_split"] < scores["rand_f_score"] < 1
 
     code, out, _ = run_cli("predict", "run", cells / "val", "--out", "masks")
     assert code == 0
@@ -520,20 +541,42 @@ def test_a_folder_without_pictures_is_refused(run_cli, finished):
     assert "holds no pictures" in err
 
 
-# ---------------------------------------------------------------------------- the others
+# ---------------------------------------------------------------------------- recipes
 
 
-def test_models_lists_every_network(run_cli):
-    from minisegnet.models import TABLE
-
-    code, out, _ = run_cli("models")
+def test_recipes_are_listed_and_printed(run_cli):
+    code, out, err = run_cli("recipes")
+    assert (code, err) == (0, "")
+    lines = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert {"camvid", "camvid-quarter", "membranes", "shapes"} <= set(lines)
+    assert "CamVid" in lines["camvid"]
+    code, out, _ = run_cli("recipes", "camvid")
     assert code == 0
-    head, *lines = out.splitlines()
-    assert head.split() == ["name", "paper", "parameters", "input", "sizes"]
-    for entry, line in zip(TABLE.values(), lines, strict=False):
-        assert line.split()[0] == entry.name
-        assert entry.paper in line
-        assert entry.sizes in line
+    Path("mine.toml").write_text(out)
+    code, _, err = run_cli("train", "--config", "mine.toml")
+    assert code == 2
+    assert "camvid does not exist" in err
+    code, out, err = run_cli("recipes", "camvit")
+    assert (code, out) == (2, "")
+    assert err == "error: no recipe 'camvit': did you mean 'camvid'?\n"
+
+
+def test_a_recipe_is_followed_and_what_is_typed_wins(run_cli, cells):
+    code, _, err = run_cli(
+        *("train", "--config", "camvid", "--data", "cells", "--size", 20, "--crop", "16x24"),
+        *("--base", 2, "--depth", 2, "--epochs", 1, "--schedule", "poly", "--out", "run"),
+    )
+    assert (code, err) == (0, "")
+    config = json.loads(Path("run/config.json").read_text())
+    assert (config["crop"], config["base"], config["schedule"]) == ([16, 24], 2, "poly")
+    assert (config["augment"], config["optimizer"]) == ("scale", "adamw")
+    assert len(config["found"]["class_weights"]) == 2
+    code, _, err = run_cli("train", "--config", "camvit", "--data", "cells")
+    assert code == 2
+    assert "did you mean 'camvid'" in err
+
+
+# ---------------------------------------------------------------------------- the others
 
 
 def test_doctor_names_versions_threads_and_the_gpu(run_cli):

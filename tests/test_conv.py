@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from minisegnet.autograd import tensor
 from minisegnet.gradcheck import gradcheck
 from minisegnet.kernels import correlate as kernels
-from minisegnet.kernels import parallel, reference
+from minisegnet.kernels import gathering, parallel, reference
 from minisegnet.ops import conv
 from minisegnet.ops.padding import pad
 from tests.geometry import Correlation, Transposed, correlations, integers, pairs, transposed
@@ -43,7 +43,8 @@ def test_bands_and_memory_order_do_not_matter(numbers: int, case: Correlation, c
     if channels_last:
         x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernels, "BAND_NUMBERS", numbers)
+        patch.setattr(gathering, "BAND_NUMBERS", numbers)
+        patch.setattr(gathering, "WORTH_A_THREAD", 1)
         patch.setattr(parallel, "_threads", 3)
         got = kernels.correlate(x, case.w, *case.options)
         dw = kernels.weight_gradient(x, got, case.w.shape[2:], *case.options)

@@ -9,6 +9,14 @@ from hypothesis import strategies as st
 
 from minisegnet import data
 
+#: Seed, item, size, the sum of labels times places, and the mean of each channel.
+RECORDED = [
+    (0, 0, (24, 33), 238372, [0.316556, 0.307414, 0.168864]),
+    (7, 5, (40, 31), 217914, [0.35929, 0.559308, 0.383695]),
+    (2**31, 2, (19, 27), 47870, [0.342621, 0.314086, 0.380964]),
+    (2**32 - 1, 3, (30, 30), 319056, [0.48699, 0.376454, 0.385099]),
+]
+
 
 @given(
     rows=st.integers(16, 60),
@@ -47,6 +55,47 @@ def test_an_item_depends_on_seed_and_index_alone() -> None:
     # Items are fresh: changing one must not change the next one asked for.
     forward[0][0][:] = 0
     assert longer[0][0].max() > 0
+
+
+@given(
+    low=st.integers(0, 2**32 - 1),
+    high=st.integers(1, 2**70),
+    item=st.integers(0, 3),
+)
+def test_no_two_seeds_share_a_picture(low: int, high: int, item: int) -> None:
+    """NumPy cuts a wide seed into words of 32 bits: none may be taken for another's item."""
+    wide = data.Shapes(4, 16, seed=low + high * 2**32)
+    other = high % 2**32
+    taken = [data.Shapes(2**32, 16, seed=low)[i] for i in (item, other)]
+    taken += [data.Shapes(4, 16, seed=seed)[item] for seed in (other, low + high * 2**33)]
+    drawn = wide[item][0].tobytes()
+    assert drawn not in [image.tobytes() for image, _ in taken]
+    np.testing.assert_array_equal(
+        data.Shapes(9, 16, seed=low + high * 2**32)[item][0], wide[item][0]
+    )
+
+
+def test_wide_seeds_of_a_loader_give_batches_of_their_own() -> None:
+    def drawn(seed: int, epoch: int) -> list[bytes]:
+        flat = data.Shapes(12, 16, seed=1)
+        loader = data.DataLoader(flat, 12, True, seed, data.GaussianNoise(0.1))
+        loader.epoch = epoch
+        ((images, _),) = loader
+        return [image.tobytes() for image in images]
+
+    assert not set(drawn(5 + 2**32, 0)) & set(drawn(5, 1))
+    wide = data.DataLoader(data.Shapes(12, 16), 12, True, 5 + 2**32)
+    narrow = data.DataLoader(data.Shapes(12, 16), 12, True, 5)
+    narrow.epoch = 1
+    assert next(iter(wide))[0].tobytes() != next(iter(narrow))[0].tobytes()
+
+
+def test_the_pictures_of_a_seed_stay_what_they_are() -> None:
+    """Whoever names a seed gets the same pictures from every version."""
+    for seed, item, size, total, colour in RECORDED:
+        image, mask = data.Shapes(6, size, 5, seed)[item]
+        assert int((mask * np.arange(1, mask.size + 1).reshape(mask.shape)).sum()) == total
+        np.testing.assert_allclose(image.mean(axis=(1, 2)), colour, atol=1e-5)
 
 
 def test_every_kind_has_its_own_outline() -> None:

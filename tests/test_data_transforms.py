@@ -22,6 +22,7 @@ GEOMETRIC: list[Callable[[], data.Transform]] = [
     lambda: data.CentreCrop((5, 2)),
     lambda: data.Pad((13, 8), label=99, value=99 / 200),
     lambda: data.RandomScale(2.0, 2.0),
+    lambda: data.RandomScaledCrop((14, 3), 1.0, 1.0, label=99, value=99 / 200),
     lambda: data.Compose(
         [
             data.RandomRot90(),
@@ -98,6 +99,79 @@ def test_flips_and_turns_do_what_their_names_say() -> None:
     image, mask = encoded(4, 4)
     turned = {data.RandomRot90()(image, mask, rng)[1].tobytes() for _ in range(99)}
     assert turned == {np.rot90(mask, k).tobytes() for k in range(4)}
+
+
+@given(
+    rows=st.integers(3, 30),
+    columns=st.integers(3, 30),
+    size=st.tuples(st.integers(1, 24), st.integers(1, 24)),
+    factor=st.sampled_from([0.3, 0.5, 0.8, 1.0, 1.3, 2.0]),
+    seed=st.integers(0, 2**32),
+)
+def test_a_scaled_crop_is_a_window_of_the_scaled_picture(
+    rows: int, columns: int, size: tuple[int, int], factor: float, seed: int
+) -> None:
+    mask = np.random.default_rng(seed).permutation(rows * columns).reshape(rows, columns)
+    image = np.random.default_rng(seed).uniform(0.1, 1, (2, rows, columns)).astype(np.float32)
+    crop = data.RandomScaledCrop(size, factor, factor, label=-1, value=(-2, -3))
+    new_image, new_mask = crop(image, mask, np.random.default_rng(seed))
+    assert new_image.shape == (2, *size)
+    assert new_mask.shape == size
+    assert (new_image.dtype, new_mask.dtype) == (np.float32, np.int64)
+    # The whole picture scaled, in a wide margin: the window must lie somewhere in it.
+    rng = np.random.default_rng(0)
+    whole = data.RandomScale(factor, factor)(image, mask, rng)
+    margins = (size[0], size[0]), (size[1], size[1])
+    wide_mask = np.pad(whole[1], margins, constant_values=-1)
+    wide_image = np.stack([np.pad(whole[0][k], margins, constant_values=-2 - k) for k in range(2)])
+    windows = np.lib.stride_tricks.sliding_window_view(wide_mask, size)
+    found = np.argwhere((windows == new_mask).all(axis=(2, 3)))
+    assert len(found) > 0
+    same = [
+        np.allclose(wide_image[:, i : i + size[0], j : j + size[1]], new_image, atol=1e-5)
+        for i, j in found
+    ]
+    assert any(same)
+    # Padding is there only as far as the scaled picture is smaller than the window.
+    inside = [min(n, m) for n, m in zip(size, whole[1].shape, strict=True)]
+    assert (new_mask >= 0).sum() == inside[0] * inside[1]
+
+
+def test_scaled_crops_reach_every_place_and_every_factor() -> None:
+    mask = np.arange(12).reshape(3, 4)
+    image = np.zeros((1, 3, 4), np.float32)
+    rng = np.random.default_rng(5)
+    crop = data.RandomScaledCrop((2, 2), 1.0, 1.0, label=99)
+    seen = {int(crop(image, mask, rng)[1][0, 0]) for _ in range(200)}
+    assert seen == {0, 1, 2, 4, 5, 6}
+    small = data.RandomScaledCrop((4, 6), 1.0, 1.0, label=99)
+    places = {tuple(np.argwhere(small(image, mask, rng)[1] == 0)[0]) for _ in range(200)}
+    assert places == {(i, j) for i in range(2) for j in range(3)}
+    # To half the size is as likely as to double: the median keeps the size.
+    scaled = data.RandomScaledCrop(99, 0.25, 4.0, label=-1)
+    big = np.zeros((40, 20), int)
+    counts = [
+        (scaled(np.zeros((1, 40, 20), np.float32), big, rng)[1] >= 0).sum() for _ in range(300)
+    ]
+    assert 500 < np.median(counts) < 1300
+    assert min(counts) < 100
+    assert max(counts) > 4000
+
+
+@given(amount=st.floats(0, 1), seed=st.integers(0, 2**32))
+def test_saturation_keeps_the_grey_of_every_pixel(amount: float, seed: int) -> None:
+    image = np.random.default_rng(4).uniform(0.45, 0.55, (3, 5, 4)).astype(np.float32)
+    mask = np.zeros((5, 4), np.int64)
+    factor = np.random.default_rng(seed).uniform(1 - amount, 1 + amount)
+    new, same = data.Saturation(amount)(image, mask, np.random.default_rng(seed))
+    assert same is mask
+    assert new.dtype == np.float32
+    grey = 0.299 * image[0] + 0.587 * image[1] + 0.114 * image[2]
+    np.testing.assert_allclose(new, grey + (image - grey) * factor, atol=1e-6)
+    only = image[:1]
+    np.testing.assert_array_equal(
+        data.Saturation(amount)(only, mask, np.random.default_rng(seed))[0], only
+    )
 
 
 def test_half_of_the_pictures_are_flipped() -> None:
@@ -186,6 +260,9 @@ def test_bad_arguments_and_pairs() -> None:
         (lambda: data.RandomCrop((2, 3, 4)), "rows, columns"),
         (lambda: data.RandomScale(2, 1), "low is 2"),
         (lambda: data.RandomScale(0, 1), "low is 0"),
+        (lambda: data.RandomScaledCrop(3, 2, 1, label=0), "low is 2"),
+        (lambda: data.RandomScaledCrop(0, 1, 2, label=0), "size is 0"),
+        (lambda: data.Saturation(2), "amount is 2"),
         (lambda: data.GaussianNoise(-1), "std is -1"),
         (lambda: data.Normalize(0.5, 0), "above 0"),
     ):

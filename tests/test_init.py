@@ -267,3 +267,23 @@ def test_icnr_makes_pixel_shuffle_a_nearest_upsampling(factor, maps, channels, k
 def test_refusals(fill, said):
     with pytest.raises(ValueError, match=said):
         fill()
+
+
+def test_where_drawing_is_skipped_nothing_is_drawn_and_constants_are_set():
+    manual_seed(3)
+    wanted = nn.Linear(4, 2).weight.numpy()
+    manual_seed(3)
+    held = Tensor(np.array([[1.5, -2.0, 7.0]], dtype=np.float32))
+    with init.skip():
+        for fill in (init.uniform_, init.normal_, init.trunc_normal_, init.kaiming_normal_,
+                     init.xavier_uniform_, init.default_):  # fmt: skip
+            assert fill(held) is held
+        assert held.tolist() == [[1.5, -2.0, 7.0]]
+        assert nn.BatchNorm2d(2).weight.tolist() == [1.0, 1.0]
+    assert np.array_equal(nn.Linear(4, 2).weight.numpy(), wanted)  # as if nothing had been asked
+
+
+def test_drawing_goes_on_after_a_failure():
+    with pytest.raises(ValueError, match="std is -1"), init.skip():
+        init.normal_(Tensor(np.array([[1.0]])), std=-1.0)
+    assert init.normal_(Tensor(np.zeros((1, 2)))).numpy().any()

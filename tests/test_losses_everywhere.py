@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from minisegnet import losses
 from minisegnet.autograd import tensor
 from minisegnet.train.options import loss_names
-from minisegnet.train.setup import build_loss
+from minisegnet.train.objective import build_loss
 from tests import strict_array
 from tests.strict_rules import counting
 from tests.test_losses import masks

@@ -405,3 +405,40 @@ def test_module_list():
     assert len(nn.ModuleList()) == 0
     with pytest.raises(TypeError, match="ModuleList: entry 0 is 3"):
         nn.ModuleList([3])
+
+
+def test_watchers_are_told_of_every_module_after_those_inside_it():
+    net = nn.Sequential(nn.Sequential(nn.Conv2d(2, 3, 1), nn.ReLU()), nn.MaxPool2d(2))
+    seen, others = [], []
+    with nn.watch(lambda module, output: seen.append((module, output.shape))):
+        with nn.watch(lambda module, output: others.append(module)):
+            net[1](np.zeros((1, 3, 4, 6), dtype=np.float32))
+        net(np.zeros((1, 2, 4, 6), dtype=np.float32))
+    net(np.zeros((1, 2, 4, 6), dtype=np.float32))
+    assert others == [net[1]]
+    assert seen == [
+        (net[1], (1, 3, 2, 3)),
+        (net[0][0], (1, 3, 4, 6)),
+        (net[0][1], (1, 3, 4, 6)),
+        (net[0], (1, 3, 4, 6)),
+        (net[1], (1, 3, 2, 3)),
+        (net, (1, 3, 2, 3)),
+    ]
+
+
+def test_a_watcher_that_fails_watches_no_longer():
+    def watcher(module, output):
+        raise RuntimeError("enough")
+
+    layer = nn.ReLU()
+    with pytest.raises(RuntimeError, match="enough"), nn.watch(watcher):
+        layer(np.zeros((2, 3), dtype=np.float32))
+    assert layer(np.zeros((2, 3), dtype=np.float32)).shape == (2, 3)
+
+
+def test_the_named_state_is_the_modules_own():
+    norm = nn.BatchNorm2d(3)
+    state = dict(norm.named_state())
+    assert list(state) == list(norm.state_dict())
+    assert state["running_mean"] is norm.running_mean
+    assert state["weight"] is norm.weight.data

@@ -293,6 +293,19 @@ def test_float32_stays_float32(backend, call):
     assert np.isfinite(backend.numpy(constant.grad)).all()
 
 
+@pytest.mark.parametrize("band", [7, 2**17])
+@given(st.integers(1, 40), st.integers(1, 5), st.integers(0, 2**32))
+def test_moments_put_together_from_bands(band, count, columns, seed):
+    """Also where the mean is 1e6 times the spread, which the mean of squares would not survive."""
+    table = np.random.default_rng(seed).normal(1e6, 1.0, (count, columns))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rows, "BAND", band)
+        patch.setattr(rows, "_WIDTH", 3)
+        mean, variance = rows.column_moments(table)
+    np.testing.assert_allclose(mean, table.mean(axis=0), rtol=1e-14)
+    np.testing.assert_allclose(variance, table.var(axis=0), atol=1e-8)
+
+
 @given(st.integers(0, 40), st.integers(1, 5), st.integers(0, 2**32))
 def test_tables_of_any_size(backend, count, columns, seed):
     """The kernels underneath, whatever the number of rows and columns."""
@@ -303,7 +316,9 @@ def test_tables_of_any_size(backend, count, columns, seed):
     m, f, o, s = (backend.asarray(v) for v in (mean, slope, offset, scale))
     found = backend.numpy(rows.column_sums(a))
     np.testing.assert_allclose(found, table.sum(axis=0), atol=1e-12)
-    found = backend.numpy(rows.column_products(a, m, b))
+    sums, products = rows.column_products(a, m, b)
+    np.testing.assert_allclose(backend.numpy(sums), other.sum(axis=0), atol=1e-12)
+    found = backend.numpy(products)
     np.testing.assert_allclose(found, ((table - mean) * other).sum(axis=0), atol=1e-12)
     found = backend.numpy(rows.scale_columns(a, s, o))
     np.testing.assert_allclose(found, table * scale + offset, atol=1e-12)

@@ -12,12 +12,13 @@ import sys
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 from PIL import Image
 
 from minisegnet.autograd import Tensor
 from minisegnet.colours import VOID_COLOUR
 from minisegnet.metrics import ConfusionMatrix
-from minisegnet.plot import curves, palette, predictions
+from minisegnet.plot import comparison, curves, palette, predictions, side_by_side
 
 RIGHT, WRONG = (247, 247, 244), (190, 0, 50)
 NAN = float("nan")
@@ -402,3 +403,58 @@ def test_matplotlib_is_imported_late_and_pyplot_never():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+# ---------------------------------------------------------------------------- comparisons
+
+
+def test_networks_are_points_with_their_names_in_the_order_of_the_scores():
+    networks = [("b", 3.0, 0.5), ("a", 1.0, 0.75), ("c", 2.0, 0.25)]
+    figure = comparison(networks, xlabel="ms a picture", ylabel="score")
+    axes = figure.axes[0]
+    (points,) = axes.lines
+    assert sorted(zip(*points.get_data(), strict=True)) == [(1, 0.75), (2, 0.25), (3, 0.5)]
+    assert [text.get_text() for text in axes.texts] == ["c 0.250", "b 0.500", "a 0.750"]
+    assert [tuple(text.xy) for text in axes.texts] == [(2, 0.25), (3, 0.5), (1, 0.75)]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("ms a picture", "score")
+    with pytest.raises(ValueError, match="no network"):
+        comparison([])
+
+
+@pytest.mark.parametrize("count", [1, 2, 17])
+def test_names_of_networks_are_inside_and_apart(count):
+    figure = comparison([(f"network{i:02}-vgg", 1.0 + i % 3, 0.5) for i in range(count)])
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    # The words alone: an annotation's own extent includes its line.
+    boxes = [Text.get_window_extent(text, canvas.get_renderer()) for text in figure.axes[0].texts]
+    for box in boxes:
+        assert box.x1 <= figure.bbox.x1
+        assert box.x0 > figure.axes[0].bbox.x1
+    for below, above in itertools.pairwise(boxes):
+        assert below.y1 <= above.y0 + 1
+
+
+def test_masks_stand_beside_the_image_in_their_colours(tmp_path):
+    rng = np.random.default_rng(3)
+    image = rng.integers(0, 255, (6, 9, 3)).astype(np.uint8)
+    masks = {name: rng.integers(0, 3, (6, 9)) for name in ("truth", "a\nIoU 0.5", "b")}
+    masks["truth"][0] = 9
+    own = np.array([[1, 2, 3], [40, 50, 60], [200, 100, 0]], np.uint8)
+    figure = side_by_side(
+        image, masks, tmp_path / "x.png", class_names=["sky", "road", "car"], ignore_index=9,
+        palette=own, columns=3,
+    )  # fmt: skip
+    assert [axes.get_title() for axes in figure.axes] == ["image", *masks]
+    shown = [axes.images[0].get_array() for axes in figure.axes]
+    np.testing.assert_array_equal(shown[0], image)
+    for picture, mask in zip(shown[1:], masks.values(), strict=True):
+        inside = mask < 9
+        np.testing.assert_array_equal(picture[inside], own[mask[inside]])
+    assert (shown[1][0] == VOID_COLOUR).all()
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert set(legend) == {"sky", "road", "car", "void"}
+    with Image.open(tmp_path / "x.png") as picture:
+        assert min(picture.size) > 200
+    with pytest.raises(ValueError, match="no mask"):
+        side_by_side(image, {})

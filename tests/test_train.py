@@ -716,7 +716,7 @@ def test_losses_of_two_classes(tmp_path, loss):
 
 
 def test_a_binary_loss_of_two_maps_is_their_cross_entropy():
-    from minisegnet.train.setup import build_loss
+    from minisegnet.train.objective import build_loss
 
     rng = np.random.default_rng(0)
     logits = Tensor(picture(rng, 2, 2, 3, 5))

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
 from collections.abc import Sequence
 
-import click
+# Reading the engine takes a moment, in which Ctrl-C is as much in order as later.
+try:
+    import click
 
-from minisegnet import __version__
-from minisegnet.cli.doctor import doctor
-from minisegnet.cli.errors import Commands, run_safely
-from minisegnet.cli.explain import explain
-from minisegnet.cli.models import models
-from minisegnet.cli.score import evaluate, predict
-from minisegnet.cli.training import resume, train
-from minisegnet.cli.worksheet import worksheet
+    from minisegnet import __version__
+    from minisegnet.cli.compare import compare
+    from minisegnet.cli.doctor import doctor
+    from minisegnet.cli.errors import INTERRUPTED, Commands, run_safely
+    from minisegnet.cli.explain import explain
+    from minisegnet.cli.explore import explore
+    from minisegnet.cli.models import models
+    from minisegnet.cli.recipes import recipes
+    from minisegnet.cli.score import evaluate, predict
+    from minisegnet.cli.training import resume, train
+    from minisegnet.cli.worksheet import worksheet
+except KeyboardInterrupt:
+    sys.exit(130)
 
 __all__ = ["cli", "main"]
 
@@ -35,7 +44,19 @@ def cli(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for command in (train, resume, evaluate, predict, explain, worksheet, models, doctor):
+for command in (
+    train,
+    resume,
+    evaluate,
+    predict,
+    explain,
+    explore,
+    worksheet,
+    models,
+    compare,
+    recipes,
+    doctor,
+):
     cli.add_command(command)
 
 
@@ -58,4 +79,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     minisegnet ...
     0
     """
-    return run_safely(cli, sys.argv[1:] if arguments is None else arguments)
+    if arguments is not None:
+        return run_safely(cli, arguments)
+    try:
+        return run_safely(cli, sys.argv[1:])
+    except KeyboardInterrupt:  # a second one, while the first was dealt with
+        return INTERRUPTED
+    finally:
+        with contextlib.suppress(ValueError):  # not in the main thread
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process is about to end

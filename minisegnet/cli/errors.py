@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import errno
+import io
 import logging
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
 
 from minisegnet.checks import did_you_mean
-from minisegnet.train import DivergedError
+from minisegnet.train import DivergedError, OptionError
 
 DEBUG = "--debug"
 WRONG_USAGE = 2
@@ -31,7 +36,7 @@ _AS_TYPED = {
     "batch_size": "--batch-size",
     "val_fraction": "--val-fraction",
 }
-_API_NAME = re.compile(rf"\b({'|'.join(_AS_TYPED)})\b=?")
+_API_NAME = re.compile(rf"\b({'|'.join(_AS_TYPED)})\b(=(?=[-\w]))?=?")
 
 
 class _Helpful(click.Command):
@@ -51,11 +56,26 @@ class _Helpful(click.Command):
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             known = [o for p in self.get_params(ctx) for o in (*p.opts, *p.secondary_opts)]
-            meant = did_you_mean(error.option_name, [o for o in known if o.startswith("--")])
-            advice = meant if meant.startswith("did") else f"see {ctx.command_path} --help"
+            meant = _option_meant(error.option_name, [o for o in known if o.startswith("--")])
+            advice = f"did you mean {meant!r}?" if meant else f"see {ctx.command_path} --help"
             raise click.UsageError(
                 f"no option {error.option_name} in '{ctx.command_path}': {advice}"
             ) from None
+
+
+def _option_meant(typed: str, known: Sequence[str]) -> str | None:
+    """The option that was probably meant; None if none is near.
+
+    Names are compared without their dashes, which all have in common; ``--learning-rate`` means
+    ``--lr``.
+    """
+    words = typed.strip("-").lower().replace("_", "-")
+    names = [option.strip("-") for option in known]
+    initials = "".join(word[:1] for word in words.split("-"))
+    if len(initials) > 1 and initials in names:
+        return f"--{initials}"
+    near = difflib.get_close_matches(words, names, n=1, cutoff=0.6)
+    return f"--{near[0]}" if near else None
 
 
 class Command(_Helpful):
@@ -80,13 +100,28 @@ class Commands(_Helpful, click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            click.echo("interrupted")
+            with deaf_to_ctrl_c():
+                click.echo("interrupted")
             ctx.exit(INTERRUPTED)
+
+
+@contextlib.contextmanager
+def deaf_to_ctrl_c() -> Iterator[None]:
+    """Ignore Ctrl-C inside the block: who presses it again wants out no less than before."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals go to the main thread, and only that one may handle them
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def run_safely(cli: click.Group, arguments: Sequence[str]) -> int:
     """Run a command; whatever goes wrong becomes one line ``error: ...`` and an exit code."""
     _silence_libraries()
+    _print_whatever_comes()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -113,6 +148,13 @@ def _silence_libraries() -> None:
         root.addHandler(logging.NullHandler())
 
 
+def _print_whatever_comes() -> None:
+    """Let names of files that are no text, or not of this terminal's letters, be printed."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _exit_code(error: Exception) -> int:
     if isinstance(error, OSError):
         return FAILED if error.errno in _NO_FAULT_OF_USAGE else WRONG_USAGE
@@ -125,8 +167,10 @@ def _describe(error: Exception) -> str:
         return _describe_usage(error)
     if isinstance(error, MemoryError):
         return "out of memory: take a smaller --batch-size, --crop, --size or --base"
+    if isinstance(error, OptionError):
+        return str(error)
     if isinstance(error, (ValueError, DivergedError)):
-        return _API_NAME.sub(lambda name: _AS_TYPED[name[1]], str(error))
+        return _API_NAME.sub(lambda name: _AS_TYPED[name[1]] + (" " if name[2] else ""), str(error))
     if isinstance(error, OSError):
         if error.filename is None or type(error).__str__ is not OSError.__str__:
             return str(error)
@@ -140,14 +184,20 @@ def _describe(error: Exception) -> str:
 def _describe_usage(error: click.ClickException) -> str:
     """Click's complaint in our words, with the option's name in front."""
     if isinstance(error, click.MissingParameter):
-        name = error.param.human_readable_name if error.param is not None else "an argument"
-        return f"{name} is missing: {_see_help(error)}"
+        return f"{_as_typed(error.param)} is missing: {_see_help(error)}"
     if isinstance(error, click.BadParameter) and error.param is not None:
         return f"{error.param.opts[-1]}: {error.message}"
     message = error.format_message().rstrip(".")
     if isinstance(error, click.UsageError) and ": " not in message:
         return f"{message[:1].lower()}{message[1:]}: {_see_help(error)}"
     return message
+
+
+def _as_typed(parameter: click.Parameter | None) -> str:
+    """What stands for a parameter on the command line: ``--to``, or ``DIR``."""
+    if isinstance(parameter, click.Option):
+        return str(parameter.opts[-1])
+    return "an argument" if parameter is None else str(parameter.human_readable_name)
 
 
 def _see_help(error: click.UsageError) -> str:

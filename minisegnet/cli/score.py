@@ -22,12 +22,21 @@ from minisegnet.cli.training import checked
 from minisegnet.data.layouts import image_files
 from minisegnet.train import Evaluation, Run
 
+LONGEST_STEM = 200
+"""Bytes of a picture's name that the names of its mask and overlay take over."""
+
 DEVICE_OPTION = click.option(
     "--device",
     metavar="auto|cpu|cuda",
     default="auto",
     callback=checked("device"),
     help="Where to compute.  [default: auto]",
+)
+CRF_OPTION = click.option(
+    "--crf",
+    is_flag=True,
+    help="Pass the network's output through a fully connected conditional random field (10 rounds "
+    "of mean field), which makes labels follow the edges of the picture and removes specks.",
 )
 
 
@@ -40,21 +49,46 @@ DEVICE_OPTION = click.option(
     help="Another folder of images and masks.  [default: the run's validation pictures]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
+@CRF_OPTION
 @DEVICE_OPTION
-def evaluate(folder: str, data: str | None, as_json: bool, device: str) -> None:
+def evaluate(folder: str, data: str | None, as_json: bool, crf: bool, device: str) -> None:
     """Score the best weights of the run in DIR.
 
     On the run's own validation pictures, or on those of another folder: on its validation part if
     it has one of its own, else on all of it.
     """
     run = Run.open(folder)
-    scores = run.evaluate(data, device)
+    scores = run.evaluate(data, device, crf)
     if as_json:
         click.echo(json.dumps(_as_json(run, scores), indent=2))
         return
     where = data or f"the validation part of {run.options['data']}"
     click.echo(f"{run.folder} on {counted(scores.images, 'picture')} of {where}")
     click.echo(scores.matrix.table())
+    click.echo(_summary(scores))
+
+
+def _summary(scores: Evaluation) -> str:
+    """The figures that papers give, a line each."""
+    matrix, boundary, rand = scores.matrix, scores.boundary, scores.rand
+    lines = [
+        ("global accuracy", matrix.pixel_accuracy(), "pixels that are right"),
+        ("class average", matrix.mean_class_accuracy(), "mean recall of the classes"),
+        ("mean IoU", matrix.mean_iou(), ""),
+    ]
+    if boundary is not None:
+        lines.append(("boundary F1", boundary.mean(), "edges, to 0.75 % of the diagonal"))
+    if rand is not None:
+        told = (
+            f"pieces of {matrix.class_names[1]}: split {_shown(rand.split())}, merge "
+            f"{_shown(rand.merge())}; adjusted Rand index {_shown(rand.adjusted())}"
+        )
+        lines.append(("Rand F-score", rand.f_score(), told))
+    return "\n".join(f"{name:16} {_shown(value)}  {told}".rstrip() for name, value, told in lines)
+
+
+def _shown(value: float) -> str:
+    return f"{value:.4f}" if math.isfinite(value) else "-"
 
 
 def _as_json(run: Run, scores: Evaluation) -> dict[str, Any]:
@@ -65,7 +99,7 @@ def _as_json(run: Run, scores: Evaluation) -> dict[str, Any]:
     def by_class(values: Iterable[float]) -> dict[str, float | None]:
         return {name: _or_null(value) for name, value in zip(names, values, strict=True)}
 
-    return {
+    table = {
         "mean_iou": _or_null(matrix.mean_iou()),
         "pixel_accuracy": _or_null(matrix.pixel_accuracy()),
         "mean_class_accuracy": _or_null(matrix.mean_class_accuracy()),
@@ -76,6 +110,15 @@ def _as_json(run: Run, scores: Evaluation) -> dict[str, Any]:
         "class_accuracy": by_class(matrix.class_accuracy()),
         "images": scores.images,
     }
+    if scores.boundary is not None:
+        table["mean_boundary_f1"] = _or_null(scores.boundary.mean())
+        table["boundary_f1"] = by_class(scores.boundary.by_class())
+    if scores.rand is not None:
+        table["rand_f_score"] = _or_null(scores.rand.f_score())
+        table["rand_split"] = _or_null(scores.rand.split())
+        table["rand_merge"] = _or_null(scores.rand.merge())
+        table["adjusted_rand_index"] = _or_null(scores.rand.adjusted())
+    return table
 
 
 def _or_null(value: float) -> float | None:
@@ -92,8 +135,9 @@ def _or_null(value: float) -> float | None:
     callback=checked("out"),
     help="Folder for the masks.  [default: predictions]",
 )
+@CRF_OPTION
 @DEVICE_OPTION
-def predict(folder: str, images: tuple[str, ...], out: str, device: str) -> None:
+def predict(folder: str, images: tuple[str, ...], out: str, crf: bool, device: str) -> None:
     """Label every pixel of pictures by the run in DIR.
 
     Of each IMAGE (a folder stands for all the pictures in it) come NAME.png, one channel of class
@@ -104,7 +148,6 @@ def predict(folder: str, images: tuple[str, ...], out: str, device: str) -> None
     paths = _pictures(images)
     model = run.best_model(device)
     targets = _targets(paths, Path(out))
-    Path(out).mkdir(parents=True, exist_ok=True)
     bad: list[str] = []
     for path, (mask_path, overlay_path) in zip(paths, targets, strict=True):
         try:
@@ -112,7 +155,8 @@ def predict(folder: str, images: tuple[str, ...], out: str, device: str) -> None
         except (ValueError, OSError) as error:
             bad.append(str(error))
             continue
-        mask = run.predict(model, image)
+        mask = run.predict(model, image, crf)
+        Path(out).mkdir(parents=True, exist_ok=True)
         _write_png(mask.astype(np.uint8), mask_path)
         _write_png(plot.overlay(image, mask, palette=colours(run)), overlay_path)
         click.echo(f"{path} -> {mask_path}, {overlay_path.name}")
@@ -126,6 +170,8 @@ def _pictures(given: Sequence[str]) -> list[Path]:
     """The pictures named, those of a folder in natural order."""
     paths: list[Path] = []
     for name in given:
+        if not name.strip():
+            raise ValueError("IMAGE is empty: give the path of a picture, or . for this folder's")
         path = Path(name)
         inside = image_files(path) if path.is_dir() else [path]
         if not inside:
@@ -148,7 +194,7 @@ def _targets(paths: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     for path in paths:
         number = 1
         while True:
-            stem = path.stem if number == 1 else f"{path.stem}-{number}"
+            stem = _short(path.stem) if number == 1 else f"{_short(path.stem)}-{number}"
             names = f"{stem}.png", f"{stem}-overlay.png"
             # Some file systems take X and x for the same name.
             if taken.isdisjoint(name.casefold() for name in names):
@@ -163,6 +209,12 @@ def _targets(paths: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
                 )
         targets.append((out / names[0], out / names[1]))
     return targets
+
+
+def _short(stem: str) -> str:
+    """A stem that leaves room for an ending: file systems take names of up to 255 bytes."""
+    name = os.fsencode(stem)
+    return stem if len(name) <= LONGEST_STEM else name[:LONGEST_STEM].decode("utf-8", "ignore")
 
 
 def _write_png(pixels: npt.NDArray[np.uint8], path: Path) -> None:

@@ -14,8 +14,9 @@ from minisegnet.cli.display import Display, counted
 from minisegnet.cli.errors import INTERRUPTED, Command
 from minisegnet.cli.pictures import draw_curves, draw_predictions
 from minisegnet.train import DivergedError, Run, Trainer
-from minisegnet.train.defaults import described_default
-from minisegnet.train.options import OPTIONS, Option, check_option, read_toml
+from minisegnet.train.defaults import described_default, typed_over
+from minisegnet.train.options import OPTIONS, Option, check_option
+from minisegnet.train.recipes import options_of
 from minisegnet.train.saving import BEST, CONFIG, CURVES, HISTORY, LAST, PREDICTIONS, saved_history
 
 QUIET_HELP = "Print only the result."
@@ -44,16 +45,18 @@ def _click_option(option: Option) -> click.Option:
 
 @click.command(cls=Command, params=[_click_option(option) for option in OPTIONS])
 @click.option(
-    "--config", metavar="FILE.toml", help="Read options from a file; those typed here win."
+    "--config",
+    metavar="FILE.toml|NAME",
+    help="Read options from a file, or follow a recipe (see 'minisegnet recipes'); those typed "
+    "here win.",
 )
 def train(config: str | None, **given: Any) -> int:
     """Train a network and score it on pictures that it has not seen.
 
     Without options: a toy U-Net on procedural 64x64 shapes, within a minute.
     """
-    options = {} if config is None else read_toml(config)
-    options.update({name: value for name, value in given.items() if value is not None})
-    run = Run.start(options)
+    typed = {name: value for name, value in given.items() if value is not None}
+    run = Run.start(typed_over({} if config is None else options_of(config), typed))
     return _train(run, run.trainer(), run.options["quiet"])
 
 
@@ -103,6 +106,8 @@ def _train(run: Run, trainer: Trainer, quiet: bool) -> int:
     """Train, save, draw, and say what came out."""
     if not quiet:
         click.echo(_heading(run, trainer))
+        if run.loaded_weights is not None:
+            click.echo(run.loaded_weights)
     try:
         with Display(run.options["epochs"], trainer.history, quiet) as display:
             run.train(trainer, display.step, display.epoch)

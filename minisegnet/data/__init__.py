@@ -38,7 +38,9 @@ from minisegnet.data.transforms import (
     RandomHorizontalFlip,
     RandomRot90,
     RandomScale,
+    RandomScaledCrop,
     RandomVerticalFlip,
+    Saturation,
     Transform,
 )
 
@@ -63,7 +65,9 @@ __all__ = [
     "RandomHorizontalFlip",
     "RandomRot90",
     "RandomScale",
+    "RandomScaledCrop",
     "RandomVerticalFlip",
+    "Saturation",
     "Shapes",
     "Transform",
     "class_counts",

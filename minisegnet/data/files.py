@@ -6,7 +6,9 @@ Every refusal names the file and says what to do about it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +21,12 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 2**26
 """The largest picture that is read, in pixels (8192 x 8192): its float32 copy fills 800 MB."""
+
+FORMATS = (
+    *("PNG", "JPEG", "MPO", "TIFF", "BMP", "DIB", "GIF", "WEBP", "PPM"),
+    *("TGA", "JPEG2000", "AVIF", "ICO", "PCX", "SGI", "QOI"),
+)
+"""Pictures made of pixels; of PostScript, say, Pillow would run a program on the file."""
 
 EXIF_ORIENTATION = 0x0112
 
@@ -54,6 +62,15 @@ def image_size(path: PathLike) -> tuple[int, int]:
         return (columns, rows) if orientation_of(picture) >= 5 else (rows, columns)
 
 
+@functools.cache
+def _formats() -> list[str]:
+    """Those of the formats that this Pillow knows."""
+    from PIL import Image
+
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
 @contextlib.contextmanager
 def opened(path: PathLike) -> Iterator[Image]:
     """A picture with its header found fit; an error inside the block will name the file."""
@@ -62,15 +79,17 @@ def opened(path: PathLike) -> Iterator[Image]:
     file = Path(path)
     if not file.exists():
         raise FileNotFoundError(f"{file} does not exist: check the path")
-    if not file.is_file():
+    if file.is_dir():
         raise ImageError(f"{file} is a folder, not an image: give a file in it")
+    if not file.is_file():
+        raise ImageError(f"{file} is a device or a pipe, not a file: give an image file")
     try:
         if file.stat().st_size == 0:
             raise ImageError(f"{file} is empty (0 bytes): copy or export it again, or remove it")
         # Warnings are of odd metadata, and Pillow's own word on size: the limit here is stricter.
         with (
             warnings.catch_warnings(action="ignore"),
-            Image.open(file) as picture,
+            Image.open(file, formats=_formats()) as picture,
             _libtiff_silenced(picture.format == "TIFF"),
         ):
             _check_header(file, picture)
@@ -85,7 +104,9 @@ def opened(path: PathLike) -> Iterator[Image]:
             "export it as PNG, or remove it"
         ) from None
     except Image.DecompressionBombError as error:
-        raise ImageError(_too_large(file, str(error))) from None
+        promised = re.search(r"\d+ pixels", str(error))
+        what = f"its header says {promised[0]}" if promised else "its header says so"
+        raise ImageError(_too_large(file, what)) from None
     # Decoders of broken files raise whatever they trip over: all of it means the same here.
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())

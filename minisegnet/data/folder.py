@@ -224,8 +224,9 @@ def _read_parts(layout: Layout, wanted: set[str] | None) -> dict[str, list[Pair]
         pairs, alone = pair_files(images, masks)
         if alone and wanted is None:
             more = f" and {len(alone) - 5} more" if len(alone) > 5 else ""
+            files = "1 file has" if len(alone) == 1 else f"{len(alone)} files have"
             raise ValueError(
-                f"{len(alone)} files have no partner, {', '.join(alone[:5])}{more}: every image "
+                f"{files} no partner, {', '.join(alone[:5])}{more}: every image "
                 f"needs a mask of the same stem (x.jpg and x.png, or x_mask.png) in {masks}, and "
                 "every mask an image; add the missing files or move these away"
             )
@@ -265,6 +266,11 @@ def _select(
             )
     # A folder that comes with a validation part is left as it is.
     cut = split in ("train", "val") and names is None and "val" not in parts
+    if cut and len(pool) < 2:
+        raise ValueError(
+            f"{path} holds 1 pair of image and mask, {pool[0].image}: a part to learn from and one "
+            "to score on need two or more: add pairs"
+        )
     if cut:
         train, val = split_names([pair.name for pair in pool], val_fraction, seed)
         names = val if split == "val" else train

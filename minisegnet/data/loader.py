@@ -8,6 +8,7 @@ from typing import TypedDict
 import numpy as np
 
 from minisegnet.data.dataset import Dataset, ImageArray, MaskArray
+from minisegnet.data.streams import stream
 from minisegnet.data.transforms import Transform
 
 # SeedSequence takes [a, b] and [a, b, 0] for the same: a tag in front keeps the streams apart.
@@ -114,7 +115,7 @@ class DataLoader:
         epoch = self.epoch
         order = np.arange(len(self.dataset))
         if self.shuffle:
-            order = np.random.default_rng([_ORDER_TAG, self.seed, epoch]).permutation(order)
+            order = stream(_ORDER_TAG, self.seed, epoch).permutation(order)
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             yield self._batch(order[start : start + self.batch_size].tolist(), epoch)
         self.epoch = epoch + 1
@@ -141,7 +142,7 @@ class DataLoader:
         image, mask = self.dataset[index]
         if self.transform is None:
             return image, mask
-        rng = np.random.default_rng([_ITEM_TAG, self.seed, epoch, index])
+        rng = stream(_ITEM_TAG, self.seed, epoch, index)
         return self.transform(image, mask, rng)
 
     def state_dict(self) -> LoaderState:

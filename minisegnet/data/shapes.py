@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from minisegnet.colours import palette as distinct_colours
 from minisegnet.data.dataset import ImageArray, MaskArray
+from minisegnet.data.streams import stream
 
 Floats = npt.NDArray[Any]
 
@@ -174,7 +175,7 @@ class Shapes:
             raise IndexError(
                 f"Shapes: there is no item {index} of {self.n}: ask for 0 to {self.n - 1}"
             )
-        rng = np.random.default_rng([_TAG, self.seed, int(index) % self.n])
+        rng = stream(_TAG, self.seed, int(index) % self.n)
         rows, columns = self.size
         unit = float(min(rows, columns))
         y = np.arange(rows, dtype=np.float32)[:, None]

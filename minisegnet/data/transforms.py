@@ -7,27 +7,46 @@ in are never changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from minisegnet.data.dataset import ImageArray, MaskArray
 from minisegnet.data.images import resize_image, resize_mask
+from minisegnet.data.light import Brightness, Contrast, GaussianNoise, Normalize, Saturation
+from minisegnet.data.pairs import (
+    Described,
+    Pair,
+    Transform,
+    check_pair,
+    per_channel,
+    probability,
+    window_size,
+)
 
-Pair = tuple[ImageArray, MaskArray]
-#: What augments: it takes image, mask and a random generator, and returns a new image and mask.
-Transform = Callable[[ImageArray, MaskArray, np.random.Generator], Pair]
+__all__ = [
+    "Brightness",
+    "CenterCrop",
+    "CentreCrop",
+    "Compose",
+    "Contrast",
+    "GaussianNoise",
+    "Normalize",
+    "Pad",
+    "Pair",
+    "RandomCrop",
+    "RandomHorizontalFlip",
+    "RandomRot90",
+    "RandomScale",
+    "RandomScaledCrop",
+    "RandomVerticalFlip",
+    "Saturation",
+    "Transform",
+]
 
 
-class _Described:
-    """A repr from the attributes, in the order in which they were set."""
-
-    def __repr__(self) -> str:
-        options = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
-        return f"{type(self).__name__}({options})"
-
-
-class Compose(_Described):
+class Compose(Described):
     """Apply transforms one after another.
 
     Parameters
@@ -52,7 +71,7 @@ class Compose(_Described):
         return image, mask
 
 
-class RandomHorizontalFlip(_Described):
+class RandomHorizontalFlip(Described):
     """Mirror left and right with probability `p`.
 
     Parameters
@@ -62,16 +81,16 @@ class RandomHorizontalFlip(_Described):
     """
 
     def __init__(self, p: float = 0.5) -> None:
-        self.p = _probability(type(self).__name__, p)
+        self.p = probability(type(self).__name__, p)
 
     def __call__(self, image: ImageArray, mask: MaskArray, rng: np.random.Generator) -> Pair:
-        _check_pair(self, image, mask)
+        check_pair(self, image, mask)
         if rng.random() >= self.p:
             return image, mask
         return image[:, :, ::-1].copy(), mask[:, ::-1].copy()
 
 
-class RandomVerticalFlip(_Described):
+class RandomVerticalFlip(Described):
     """Mirror top and bottom with probability `p`.
 
     Parameters
@@ -81,16 +100,16 @@ class RandomVerticalFlip(_Described):
     """
 
     def __init__(self, p: float = 0.5) -> None:
-        self.p = _probability(type(self).__name__, p)
+        self.p = probability(type(self).__name__, p)
 
     def __call__(self, image: ImageArray, mask: MaskArray, rng: np.random.Generator) -> Pair:
-        _check_pair(self, image, mask)
+        check_pair(self, image, mask)
         if rng.random() >= self.p:
             return image, mask
         return image[:, ::-1].copy(), mask[::-1].copy()
 
 
-class RandomRot90(_Described):
+class RandomRot90(Described):
     """Turn by 0, 90, 180 or 270 degrees, each as likely.
 
     A picture that is not square is turned by 0 or 180 degrees only, so that the pictures of a batch
@@ -98,14 +117,14 @@ class RandomRot90(_Described):
     """
 
     def __call__(self, image: ImageArray, mask: MaskArray, rng: np.random.Generator) -> Pair:
-        _check_pair(self, image, mask)
+        check_pair(self, image, mask)
         turns = int(rng.integers(4))
         if mask.shape[0] != mask.shape[1]:
             turns = turns // 2 * 2
         return np.rot90(image, turns, axes=(1, 2)).copy(), np.rot90(mask, turns).copy()
 
 
-class RandomCrop(_Described):
+class RandomCrop(Described):
     """Cut out a window at a place drawn at random.
 
     Parameters
@@ -127,15 +146,15 @@ class RandomCrop(_Described):
     """
 
     def __init__(self, size: int | tuple[int, int]) -> None:
-        self.size = _size(type(self).__name__, size)
+        self.size = window_size(type(self).__name__, size)
 
     def __call__(self, image: ImageArray, mask: MaskArray, rng: np.random.Generator) -> Pair:
-        _check_pair(self, image, mask)
+        check_pair(self, image, mask)
         top, left = (int(rng.integers(spare + 1)) for spare in _spare(self, mask, self.size))
         return _window(image, mask, top, left, self.size)
 
 
-class CentreCrop(_Described):
+class CentreCrop(Described):
     """Cut out the window in the middle (half a pixel up and left of it if it cannot be exact).
 
     Parameters
@@ -150,10 +169,10 @@ class CentreCrop(_Described):
     """
 
     def __init__(self, size: int | tuple[int, int]) -> None:
-        self.size = _size(type(self).__name__, size)
+        self.size = window_size(type(self).__name__, size)
 
     def __call__(self, image: ImageArray, mask: MaskArray, rng: np.random.Generator) -> Pair:
-        _check_pair(self, image, mask)
+        check_pair(self, image, mask)
         top, left = (spare // 2 for spare in _spare(self, mask, self.size))
         return _window(image, mask, top, left, self.size)
 
@@ -161,7 +180,7 @@ class CentreCrop(_Described):
 CenterCrop = CentreCrop
 
 
-class Pad(_Described):
+class Pad(Described):
     """Add rows below and columns to the right until the picture has a size or more.
 
     Parameters
@@ -196,22 +215,22 @@ class Pad(_Described):
                 f"Pad: label is {label!r}: give the void label (the dataset's ignore_index) or a "
                 "class, such as 0"
             )
-        self.size, self.label, self.value = _size("Pad", size), int(label), value
+        self.size, self.label, self.value = window_size("Pad", size), int(label), value
 
     def __call__(self, image: ImageArray, mask: MaskArray, rng: np.random.Generator) -> Pair:
-        _check_pair(self, image, mask)
+        check_pair(self, image, mask)
         rows, columns = (max(want, have) for want, have in zip(self.size, mask.shape, strict=True))
         if (rows, columns) == mask.shape:
             return image, mask
         wide_image = np.empty((image.shape[0], rows, columns), dtype=np.float32)
-        wide_image[:] = _per_channel("Pad", "value", self.value, image)
+        wide_image[:] = per_channel("Pad", "value", self.value, image)
         wide_mask = np.full((rows, columns), self.label, dtype=np.int64)
         wide_image[:, : mask.shape[0], : mask.shape[1]] = image
         wide_mask[: mask.shape[0], : mask.shape[1]] = mask
         return wide_image, wide_mask
 
 
-class RandomScale(_Described):
+class RandomScale(Described):
     """Resize by a factor drawn evenly between two: the image bilinear, the mask nearest neighbour.
 
     Parameters
@@ -228,114 +247,90 @@ class RandomScale(_Described):
         self.low, self.high = float(low), float(high)
 
     def __call__(self, image: ImageArray, mask: MaskArray, rng: np.random.Generator) -> Pair:
-        _check_pair(self, image, mask)
+        check_pair(self, image, mask)
         factor = float(rng.uniform(self.low, self.high))
         rows, columns = (max(1, round(side * factor)) for side in mask.shape)
         return resize_image(image, (rows, columns)), resize_mask(mask, (rows, columns))
 
 
-class Brightness(_Described):
-    """Multiply the image by a factor drawn between 1 - amount and 1 + amount; clip to 0..1.
+class RandomScaledCrop(Described):
+    """Resize by a factor drawn at random and cut out a window at a place drawn at random.
+
+    The image is resized bilinearly and the mask by nearest neighbour, as `RandomScale` and
+    `RandomCrop` one after the other would, but nothing is computed outside the window. Where the
+    resized picture is smaller than the window it lies somewhere in it, and the rest is padding.
 
     Parameters
     ----------
-    amount : float
-        0 to 1. Put it before `Normalize`.
-    """
-
-    def __init__(self, amount: float) -> None:
-        self.amount = _probability("Brightness", amount, "amount")
-
-    def __call__(self, image: ImageArray, mask: MaskArray, rng: np.random.Generator) -> Pair:
-        _check_pair(self, image, mask)
-        factor = float(rng.uniform(1 - self.amount, 1 + self.amount))
-        return np.clip(image * factor, 0, 1), mask
-
-
-class Contrast(_Described):
-    """Stretch the image about its mean by a factor in 1 - amount .. 1 + amount; clip to 0..1.
-
-    Parameters
-    ----------
-    amount : float
-        0 to 1. Put it before `Normalize`.
-    """
-
-    def __init__(self, amount: float) -> None:
-        self.amount = _probability("Contrast", amount, "amount")
-
-    def __call__(self, image: ImageArray, mask: MaskArray, rng: np.random.Generator) -> Pair:
-        _check_pair(self, image, mask)
-        factor = float(rng.uniform(1 - self.amount, 1 + self.amount))
-        mean = float(image.mean(dtype=np.float64))
-        return np.clip((image - mean) * factor + mean, 0, 1), mask
-
-
-class GaussianNoise(_Described):
-    """Add independent normal noise to every value; clip to 0..1.
-
-    Parameters
-    ----------
-    std : float
-        Its standard deviation, in units of the image (0..1). Put it before `Normalize`.
-    """
-
-    def __init__(self, std: float) -> None:
-        if not std >= 0:
-            raise ValueError(f"GaussianNoise: std is {std}: it must be 0 or more")
-        self.std = float(std)
-
-    def __call__(self, image: ImageArray, mask: MaskArray, rng: np.random.Generator) -> Pair:
-        _check_pair(self, image, mask)
-        noise = rng.standard_normal(image.shape, dtype=np.float32)
-        return np.clip(image + noise * self.std, 0, 1), mask
-
-
-class Normalize(_Described):
-    """Give each channel mean 0 and standard deviation 1: (image - mean) / std.
-
-    Parameters
-    ----------
-    mean, std : float or sequence of float
-        For all channels or for each, as `mean_std` measures them; std above 0.
+    size : int or (rows, columns)
+        Of the window; an int makes it square.
+    low, high : float
+        The smallest and largest factor, 0 < low <= high; both sides are scaled alike. The logarithm
+        of the factor is drawn evenly: to half the size is as likely as to double.
+    label : int
+        What padding is in the mask: the dataset's ``ignore_index``, or a class.
+    value : float or sequence of float
+        What padding is in the image, for all channels or for each.
 
     Examples
     --------
-    >>> image, mask = np.array([[[1.0, 3.0]], [[4.0, 8.0]]], np.float32), np.zeros((1, 2), np.int64)
-    >>> Normalize(mean=(2, 4), std=(0.5, 2))(image, mask, np.random.default_rng(0))[0].tolist()
-    [[[-2.0, 2.0]], [[0.0, 2.0]]]
+    >>> image, mask = np.zeros((1, 2, 3), np.float32), np.array([[0, 7, 9], [1, 2, 3]])
+    >>> crop = RandomScaledCrop((2, 5), 2.0, 2.0, label=255)  # of the 4x6 picture
+    >>> crop(image, mask, np.random.default_rng(6))[1]
+    array([[0, 0, 7, 7, 9],
+           [1, 1, 2, 2, 3]])
     """
 
-    def __init__(self, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
-        if not np.all(np.asarray(std) > 0):
-            raise ValueError(f"Normalize: std is {std}: every value must be above 0")
-        self.mean, self.std = mean, std
+    def __init__(
+        self,
+        size: int | tuple[int, int],
+        low: float,
+        high: float,
+        label: int,
+        value: float | Sequence[float] = 0.0,
+    ) -> None:
+        RandomScale(low, high)  # refuses a wrong range
+        Pad(size, label)  # and a label that is none
+        self.size, self.low, self.high = window_size("RandomScaledCrop", size), low, high
+        self.label, self.value = int(label), value
 
     def __call__(self, image: ImageArray, mask: MaskArray, rng: np.random.Generator) -> Pair:
-        _check_pair(self, image, mask)
-        mean = _per_channel("Normalize", "mean", self.mean, image)
-        return (image - mean) / _per_channel("Normalize", "std", self.std, image), mask
-
-
-def _check_pair(transform: object, image: ImageArray, mask: MaskArray) -> None:
-    if image.ndim != 3 or mask.ndim != 2 or image.shape[1:] != mask.shape:
-        raise ValueError(
-            f"{type(transform).__name__}: image {image.shape} and mask {mask.shape} do not match: "
-            "pass image (C, H, W) and mask (H, W) of one height and width"
+        check_pair(self, image, mask)
+        factor = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
+        whole = [max(1, round(side * factor)) for side in mask.shape]
+        seen = [min(sides) for sides in zip(whole, self.size, strict=True)]
+        starts = [int(rng.integers(a - b + 1)) for a, b in zip(whole, seen, strict=True)]
+        places = [int(rng.integers(a - b + 1)) for a, b in zip(self.size, seen, strict=True)]
+        at = tuple(slice(p, p + n) for p, n in zip(places, seen, strict=True))
+        new_image = np.empty((len(image), *self.size), dtype=np.float32)
+        new_mask = np.full(self.size, self.label, dtype=np.int64)
+        if seen != list(self.size):
+            new_image[:] = per_channel("RandomScaledCrop", "value", self.value, image)
+        _resize_window(image, whole, starts, new_image[:, at[0], at[1]])
+        rows, columns = (
+            (2 * np.arange(start, start + n) + 1) * old // (2 * new)
+            for start, n, old, new in zip(starts, seen, mask.shape, whole, strict=True)
         )
+        new_mask[at] = mask[rows[:, None], columns]
+        return new_image, new_mask
 
 
-def _probability(name: str, value: float, what: str = "p") -> float:
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name}: {what} is {value}: it must lie in 0..1")
-    return float(value)
+def _resize_window(
+    image: ImageArray, whole: Sequence[int], starts: Sequence[int], out: ImageArray
+) -> None:
+    """Fill ``out`` with a window of the image resized to ``whole``; the window begins at starts."""
+    from PIL import Image
 
-
-def _size(name: str, size: int | tuple[int, int]) -> tuple[int, int]:
-    pair = (size, size) if isinstance(size, (int, np.integer)) else tuple(size)
-    if len(pair) != 2 or min(pair) < 1:
-        raise ValueError(f"{name}: size is {size}: give an int or (rows, columns), 1 or more")
-    return int(pair[0]), int(pair[1])
+    scales = [old / new for old, new in zip(image.shape[1:], whole, strict=True)]
+    top, left = (start * scale for start, scale in zip(starts, scales, strict=True))
+    bottom, right = (
+        min((start + n) * scale, old)
+        for start, n, scale, old in zip(starts, out.shape[1:], scales, image.shape[1:], strict=True)
+    )
+    for plane, target in zip(np.ascontiguousarray(image, dtype=np.float32), out, strict=True):
+        target[:] = Image.fromarray(plane).resize(
+            (out.shape[2], out.shape[1]), Image.Resampling.BILINEAR, (left, top, right, bottom)
+        )
 
 
 def _spare(transform: object, mask: MaskArray, size: tuple[int, int]) -> tuple[int, int]:
@@ -353,16 +348,3 @@ def _spare(transform: object, mask: MaskArray, size: tuple[int, int]) -> tuple[i
 def _window(image: ImageArray, mask: MaskArray, top: int, left: int, size: tuple[int, int]) -> Pair:
     rows, columns = slice(top, top + size[0]), slice(left, left + size[1])
     return image[:, rows, columns].copy(), mask[rows, columns].copy()
-
-
-def _per_channel(
-    name: str, what: str, value: float | Sequence[float], image: ImageArray
-) -> ImageArray:
-    """A number or one for each channel, shaped to go with the image."""
-    values = np.asarray(value, dtype=np.float32).reshape(-1, 1, 1)
-    if len(values) not in (1, len(image)):
-        raise ValueError(
-            f"{name}: {what} has {len(values)} values and the image {len(image)} channels: give "
-            "one value, or one for each channel"
-        )
-    return values

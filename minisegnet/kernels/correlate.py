@@ -7,9 +7,10 @@ padding ``p`` in front::
     out[o] = sum over k of  w[k] * x[(o*s + k*d - p) / u]     where the division leaves no rest
 
 The terms with a rest fall on inserted zeros, so they are never computed: the output positions are
-sorted into phases that meet the same taps of the kernel, and each phase is a correlation without
-input dilation. A phase copies the windows of a band of rows side by side (``im2col``), which turns
-it into one matrix product small enough to stay in the processor's cache.
+sorted into :mod:`~minisegnet.kernels.phases` that meet the same taps of the kernel, and each phase
+is a correlation without input dilation. A phase copies the windows of a band of rows side by side
+(:mod:`~minisegnet.kernels.gathering`), which turns it into matrix products small enough to stay in
+the processor's cache.
 
 Maps are ``(N, C, H, W)`` in their indices and channels-last in memory, so that a window's channels
 are neighbours: a view, not a copy, to whoever only computes element by element.
@@ -17,24 +18,30 @@ are neighbours: a view, not a copy, to whoever only computes element by element.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from minisegnet.backend import Array, array_module
-from minisegnet.kernels.parallel import run_bands, scratch, thread_count
+from minisegnet.kernels.gathering import BAND_NUMBERS, Band, Gathering
+from minisegnet.kernels.parallel import run_shares
+from minisegnet.kernels.phases import Pair, Phase, phases
+from minisegnet.kernels.rows import add_to_columns
 
-Pair = tuple[int, int]
+__all__ = [
+    "BAND_NUMBERS",
+    "correlate",
+    "exchange_channels",
+    "gradients",
+    "input_gradient",
+    "output_size",
+    "weight_gradient",
+]
+
 Padding = tuple[Pair, Pair]
-
-# Numbers in one gathered band: about 1 MB of float32 on a processor, whose cache must hold it;
-# a GPU wants few large products instead.
-BAND_NUMBERS = 1 << 18
-BAND_NUMBERS_ON_GPU = 1 << 27
-# With fewer, handing work over to a second thread costs more than it saves.
-WORTH_A_THREAD = 1 << 18
+#: What is done with the gathered windows of a band of images and rows.
+Task = Callable[[Array, slice, slice], Any]
 
 
 def output_size(n: int, k: int, stride: int, padding: Pair, u: int = 1, d: int = 1) -> int:
@@ -59,6 +66,7 @@ def correlate(
     input_dilation: Pair = (1, 1),
     kernel_dilation: Pair = (1, 1),
     groups: int = 1,
+    bias: Array | None = None,
 ) -> Array:
     """Cross-correlation of the maps ``x`` with the kernels ``w``.
 
@@ -76,6 +84,8 @@ def correlate(
         ``d`` leaves ``d - 1`` gaps between neighbouring taps.
     groups : int
         The channels split into this many groups that do not see each other.
+    bias : array (O,), optional
+        Added to each output.
 
     Returns
     -------
@@ -99,9 +109,11 @@ def correlate(
         for a in (0, 1)
     )
     starts = (padding[0][0], padding[1][0])
-    return _correlate_to(
-        x, w, (rows, columns), starts, stride, input_dilation, kernel_dilation, groups
-    )
+    found = phases((rows, columns), w.shape[2:], starts, stride, input_dilation, kernel_dilation)
+    out, _ = _slide(x, list(found), (rows, columns), groups, kernels=w)
+    if bias is not None:
+        add_to_columns(out.reshape(-1, len(w)), bias)
+    return out.transpose(0, 3, 1, 2)
 
 
 def input_gradient(
@@ -119,10 +131,27 @@ def input_gradient(
     It is a correlation again: the kernel flipped, its input and output channels exchanged, the
     roles of stride and input dilation exchanged, padded by ``d*(k-1) - p`` in front.
     """
-    top, left = (kernel_dilation[a] * (w.shape[2 + a] - 1) - padding[a][0] for a in (0, 1))
-    mirrored = exchange_channels(w, groups)[:, :, ::-1, ::-1]
-    return _correlate_to(
-        grad, mirrored, input_size, (top, left), input_dilation, stride, kernel_dilation, groups
+    back = _phases_back(w.shape[2:], input_size, stride, padding, input_dilation, kernel_dilation)
+    out, _ = _slide(grad, back, input_size, groups, kernels=_mirrored(w, groups))
+    return out.transpose(0, 3, 1, 2)
+
+
+def _mirrored(w: Array, groups: int) -> Array:
+    return exchange_channels(w, groups)[:, :, ::-1, ::-1]
+
+
+def _phases_back(
+    kernel_size: Pair,
+    input_size: Pair,
+    stride: Pair,
+    padding: Padding,
+    input_dilation: Pair,
+    kernel_dilation: Pair,
+) -> list[Phase]:
+    """The phases of the correlation that leads from the output's gradient to the input's."""
+    top, left = (kernel_dilation[a] * (kernel_size[a] - 1) - padding[a][0] for a in (0, 1))
+    return list(
+        phases(input_size, kernel_size, (top, left), input_dilation, stride, kernel_dilation)
     )
 
 
@@ -154,206 +183,148 @@ def weight_gradient(
     Each tap's gradient is the product of the output's gradient with the input that the tap saw,
     summed over images and positions: ``dw[o, c, k] = sum  grad[n, o, y] * x[n, c, y*s + k*d - p]``.
     """
-    xp = array_module(x, grad)
-    channels, out_channels = x.shape[1] // groups, grad.shape[1]
-    total = xp.zeros((groups, *kernel_size, channels, out_channels // groups), dtype=x.dtype)
-    starts = (padding[0][0], padding[1][0])
-    rows, columns = x.transpose(0, 2, 3, 1), grad.transpose(0, 2, 3, 1)
-    for phase in _phases(
-        grad.shape[2:], kernel_size, starts, stride, input_dilation, kernel_dilation
-    ):
-        part = columns[:, phase.rows.out, phase.columns.out]
-        taps = total[:, phase.rows.taps, phase.columns.taps]
-        for share in _phase_weight_gradients(xp, rows, part, phase, groups):
-            taps += share.reshape(taps.shape)
-    return total.transpose(0, 4, 3, 1, 2).reshape(out_channels, channels, *kernel_size)
+    starts, size = (padding[0][0], padding[1][0]), grad.shape[2:]
+    found = phases(size, kernel_size, starts, stride, input_dilation, kernel_dilation)
+    _, products = _slide(x, list(found), size, groups, cells=grad, kernel_size=kernel_size)
+    return products
 
 
-class _Axis(NamedTuple):
-    """Along one axis: outputs that meet the same taps, as a correlation without input dilation."""
+def gradients(
+    x: Array,
+    grad: Array,
+    w: Array,
+    stride: Pair,
+    padding: Padding,
+    input_dilation: Pair,
+    kernel_dilation: Pair,
+    groups: int,
+) -> tuple[Array, Array]:
+    """Both gradients of :func:`correlate`, with respect to ``x`` and to ``w``, from one gathering.
 
-    out: slice
-    length: int
-    taps: slice
-    tap_count: int
-    stride: int
-    dilation: int
-    start: int  # zeros in front; negative: input skipped
-
-
-class _Phase(NamedTuple):
-    rows: _Axis
-    columns: _Axis
-
-    @property
-    def is_empty(self) -> bool:
-        axes = (self.rows, self.columns)
-        return any(axis.tap_count == 0 or axis.length == 0 for axis in axes)
-
-
-def _axis_phases(size: int, k: int, start: int, s: int, u: int, d: int) -> Iterator[_Axis]:
-    """Solve ``(o*s + t*d - start) % u == 0`` for the taps t that each output o meets.
-
-    Outputs ``period`` apart meet the same taps; those taps lie ``step`` apart.
+    The window of the output's gradient around an input cell holds all outputs which that cell went
+    into. Times the mirrored kernel it is the gradient of the cell. Times the cell's value it is the
+    cell's share of the gradient of the kernel, so that ``x`` need not be gathered at all.
     """
-    period, step = u // math.gcd(s, u), u // math.gcd(d, u)
-    for first in range(min(period, size)):
-        offset = first * s - start
-        tap = next((t for t in range(min(step, k)) if (offset + t * d) % u == 0), k)
-        yield _Axis(
-            out=slice(first, size, period),
-            length=len(range(first, size, period)),
-            taps=slice(tap, k, step),
-            tap_count=len(range(tap, k, step)),
-            stride=s * period // u,
-            dilation=d * step // u,
-            start=-((offset + tap * d) // u),
-        )
-
-
-def _phases(
-    size: Pair, kernel: Pair, starts: Pair, stride: Pair, u: Pair, d: Pair
-) -> Iterator[_Phase]:
-    along_rows, along_columns = (
-        list(_axis_phases(size[a], kernel[a], starts[a], stride[a], u[a], d[a])) for a in (0, 1)
+    size, kernel_size = x.shape[2:], w.shape[2:]
+    back = _phases_back(kernel_size, size, stride, padding, input_dilation, kernel_dilation)
+    out, products = _slide(
+        grad, back, size, groups, kernels=_mirrored(w, groups), cells=x, kernel_size=kernel_size
     )
-    for rows in along_rows:
-        for columns in along_columns:
-            phase = _Phase(rows, columns)
-            if not phase.is_empty:
-                yield phase
+    of_w = array_module(w).ascontiguousarray(_mirrored(products, groups))
+    return out.transpose(0, 3, 1, 2), of_w
 
 
-def _correlate_to(
-    x: Array, w: Array, size: Pair, starts: Pair, stride: Pair, u: Pair, d: Pair, groups: int
-) -> Array:
-    """Correlate into an output of a given size, with given padding in front."""
-    xp = array_module(x, w)
-    shape = (x.shape[0], *size, w.shape[0])
-    phases = list(_phases(size, w.shape[2:], starts, stride, u, d))
-    covered = sum(phase.rows.length * phase.columns.length for phase in phases)
-    make = xp.empty if covered == size[0] * size[1] else xp.zeros
-    out = make(shape, dtype=np.result_type(x.dtype, w.dtype))
-    maps = x.transpose(0, 2, 3, 1)
-    for phase in phases:
-        taps = w[:, :, phase.rows.taps, phase.columns.taps]
-        _phase_forward(xp, maps, taps, out[:, phase.rows.out, phase.columns.out], phase, groups)
-    return out.transpose(0, 3, 1, 2)
+def _slide(
+    x: Array,
+    found: Sequence[Phase],
+    size: Pair,
+    groups: int,
+    kernels: Array | None = None,
+    cells: Array | None = None,
+    kernel_size: Pair = (0, 0),
+) -> tuple[Any, Any]:
+    """Gather the windows on ``x`` once, and multiply them with kernels, with cells, or with both.
+
+    Parameters
+    ----------
+    x : array (N, C, H, W)
+    found : phases of outputs of ``size``
+    kernels : array (O, C / groups, kH, kW), optional
+    cells : array (N, P, *size), optional
+        One cell for each window.
+
+    Returns
+    -------
+    array (N, *size, O)
+        The windows times the kernels; None without kernels.
+    array (P, C / groups, *kernel_size)
+        The windows times their cells, summed over all windows; None without cells.
+    """
+    xp, maps = array_module(x), x.transpose(0, 2, 3, 1)
+    out: Any = None
+    products: Any = None
+    if kernels is not None:
+        covered = sum(phase.rows.length * phase.columns.length for phase in found)
+        make = xp.empty if covered == size[0] * size[1] else xp.zeros
+        out = make((len(x), *size, len(kernels)), dtype=np.result_type(x.dtype, kernels.dtype))
+    if cells is not None:
+        products = xp.zeros((cells.shape[1], x.shape[1] // groups, *kernel_size), dtype=x.dtype)
+        cells = cells.transpose(0, 2, 3, 1)
+    outputs = len(kernels if kernels is not None else products)
+    for phase in found if len(x) else ():
+        write = None if kernels is None else _times_kernels(kernels, out, phase, groups)
+        read = None if cells is None else _times_cells(cells, phase, groups)
+        windows = Gathering(maps, phase, groups, outputs)
+        for total in _over_bands(windows, write, read):
+            if total is not None:
+                taps, tap_counts = phase.taps_of(products), (axis.tap_count for axis in phase)
+                taps += total.reshape(len(taps), *tap_counts, -1).transpose(0, 3, 1, 2)
+    return out, products
 
 
-def _phase_forward(xp: Any, maps: Array, w: Array, out: Array, phase: _Phase, groups: int) -> None:
-    channels = w.shape[1]
-    # (groups, taps * channels, outputs of a group): the kernels as columns of a matrix.
-    matrix = w.reshape(groups, -1, channels, phase.rows.tap_count, phase.columns.tap_count)
-    matrix = xp.ascontiguousarray(matrix.transpose(0, 3, 4, 2, 1)).reshape(
-        groups, -1, w.shape[0] // groups
-    )
-    windows = _windows(xp, maps, phase, groups)
+def _over_bands(windows: Gathering, write: Task | None, read: Task | None) -> list[Any]:
+    """Gather the windows band by band, over several threads, and do both tasks with each band.
 
-    def band(n: slice, r: slice) -> None:
-        columns = _gather(xp, windows[:, n, r])
-        block = out[n, r]
-        # A block in one piece is written by the product itself; a strided one through a copy.
-        if groups == 1 and block.flags.c_contiguous and block.dtype == columns.dtype:
-            xp.matmul(columns[0], matrix[0], out=block.reshape(-1, block.shape[-1]))
+    Returns
+    -------
+    list
+        For each thread, the sum of what ``read`` returned for its bands.
+    """
+
+    def share(bands: Sequence[Band]) -> Any:
+        total = None
+        for n, r in bands:
+            columns = windows.columns(n, r)
+            if write is not None:
+                write(columns, n, r)
+            if read is not None:
+                part = read(columns, n, r)
+                total = part if total is None else total + part
+        return total
+
+    return run_shares(windows.module, share, windows.bands(), windows.threads)
+
+
+def _times_kernels(w: Array, out: Array, phase: Phase, groups: int) -> Task:
+    """Multiply windows (groups, n, rows, columns, K) with the phase's taps, into its outputs."""
+    xp, taps, target = array_module(w), phase.taps_of(w), phase.outputs_of(out)
+    # (groups, K = taps * channels, outputs of a group): the kernels as columns of a matrix.
+    matrix = taps.reshape(groups, -1, *taps.shape[1:]).transpose(0, 3, 4, 2, 1)
+    matrix = xp.ascontiguousarray(matrix).reshape(groups, -1, len(w) // groups)
+
+    def write(columns: Array, n: slice, r: slice) -> None:
+        block = target[n, r]
+        in_one_piece = columns.flags.c_contiguous and block.flags.c_contiguous
+        if in_one_piece and groups == 1 and block.dtype == columns.dtype:
+            # All windows of the band in one product: the larger, the better.
+            rows = columns.reshape(-1, columns.shape[-1])
+            xp.matmul(rows, matrix[0], out=block.reshape(-1, block.shape[-1]))
+        elif xp is np:
+            # A product for each row of outputs, written to where it belongs.
+            split = block.reshape(*block.shape[:3], groups, -1).transpose(3, 0, 1, 2, 4)
+            np.matmul(columns, matrix[:, None, None], out=split)
         else:
-            product = xp.matmul(columns, matrix).transpose(1, 0, 2)
+            product = xp.matmul(_one_matrix(columns), matrix).transpose(1, 0, 2)
             block[...] = product.reshape(block.shape)
 
-    _for_bands(xp, windows, band)
+    return write
 
 
-def _phase_weight_gradients(
-    xp: Any, maps: Array, grad: Array, phase: _Phase, groups: int
-) -> list[Array]:
-    """Each band's share of the gradient of the phase's taps."""
-    windows = _windows(xp, maps, phase, groups)
-    per_group = grad.shape[3] // groups
+def _times_cells(cells: Array, phase: Phase, groups: int) -> Task:
+    """Multiply windows (groups, n, rows, columns, K) with their cells, summed over the band."""
+    xp, source = array_module(cells), phase.outputs_of(cells)
 
-    def band(n: slice, r: slice) -> Array:
-        columns = _gather(xp, windows[:, n, r])
-        block = grad[n, r].reshape(-1, groups, per_group).transpose(1, 0, 2)
-        return xp.matmul(columns.transpose(0, 2, 1), block)
+    def read(columns: Array, n: slice, r: slice) -> Array:
+        block = source[n, r]
+        block = block.reshape(*block.shape[:3], groups, -1)
+        if columns.flags.c_contiguous:
+            rows = block.reshape(-1, groups, block.shape[4]).transpose(1, 2, 0)
+            return xp.matmul(rows, _one_matrix(columns))
+        return np.matmul(block.transpose(3, 0, 1, 4, 2), columns).sum(axis=(1, 2))
 
-    return _for_bands(xp, windows, band)
-
-
-def _windows(xp: Any, maps: Array, phase: _Phase, groups: int) -> Array:
-    """A view (groups, N, rows, columns, kH, kW, channels of a group) of every window."""
-    padded = _framed(xp, maps, phase)
-    n, _, _, c = padded.shape
-    sn, sh, sw, sc = padded.strides
-    rows, columns = phase.rows, phase.columns
-    return xp.lib.stride_tricks.as_strided(
-        padded,
-        shape=(
-            groups,
-            n,
-            rows.length,
-            columns.length,
-            rows.tap_count,
-            columns.tap_count,
-            c // groups,
-        ),
-        strides=(
-            c // groups * sc,
-            sn,
-            sh * rows.stride,
-            sw * columns.stride,
-            sh * rows.dilation,
-            sw * columns.dilation,
-            sc,
-        ),
-    )
+    return read
 
 
-def _framed(xp: Any, maps: Array, phase: _Phase) -> Array:
-    """Exactly the rows and columns that the windows touch, zeros where there is no input."""
-    spans = [
-        (-axis.start, (axis.length - 1) * axis.stride + (axis.tap_count - 1) * axis.dilation + 1)
-        for axis in phase
-    ]
-    inside = [
-        slice(max(first, 0), max(min(first + length, n), 0))
-        for (first, length), n in zip(spans, maps.shape[1:3], strict=True)
-    ]
-    if all(
-        first >= 0 and first + length <= n
-        for (first, length), n in zip(spans, maps.shape[1:3], strict=True)
-    ):
-        return maps[:, inside[0], inside[1]]
-    framed = xp.zeros((maps.shape[0], spans[0][1], spans[1][1], maps.shape[3]), dtype=maps.dtype)
-    core = maps[:, inside[0], inside[1]]
-    if core.size:
-        top, left = (piece.start - first for piece, (first, _) in zip(inside, spans, strict=True))
-        framed[:, top : top + core.shape[1], left : left + core.shape[2]] = core
-    return framed
-
-
-def _gather(xp: Any, windows: Array) -> Array:
-    """The windows of a band as rows of a matrix, one matrix a group."""
-    groups = windows.shape[0]
-    length = math.prod(windows.shape[4:])
-    if windows.flags.c_contiguous:
-        return windows.reshape(groups, -1, length)
-    columns = scratch(xp, windows.shape, windows.dtype)
-    columns[...] = windows
-    return columns.reshape(groups, -1, length)
-
-
-def _for_bands(xp: Any, windows: Array, work: Callable[[slice, slice], Array | None]) -> list:
-    """Do the work for bands (images, rows) whose gathered windows fit the cache."""
-    groups, images, rows = windows.shape[:3]
-    per_row = groups * math.prod(windows.shape[3:])
-    limit = BAND_NUMBERS_ON_GPU
-    if xp is np:
-        share = -(-images * rows // thread_count()) * per_row
-        limit = min(BAND_NUMBERS, max(share, WORTH_A_THREAD))
-    rows_at_once = max(1, min(rows, limit // max(per_row, 1)))
-    images_at_once = max(1, limit // max(per_row * rows, 1)) if rows_at_once == rows else 1
-    bands = [
-        (slice(n, min(n + images_at_once, images)), slice(r, min(r + rows_at_once, rows)))
-        for n in range(0, images, images_at_once)
-        for r in range(0, rows, rows_at_once)
-    ]
-    return run_bands(xp, work, bands)
+def _one_matrix(columns: Array) -> Array:
+    """The windows of a group as rows of one matrix: (groups, windows, K)."""
+    return columns.reshape(len(columns), -1, columns.shape[-1])

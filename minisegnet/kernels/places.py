@@ -21,7 +21,7 @@ def put(values: Array, places: Array, size: Pair) -> tuple[Array, Array | None]:
     -------
     map : (N, C, *size)
     stayed : None or array of bool
-        Which values stayed, in the shape of ``values``; None if all did.
+        Which values stayed, in the shape of ``values``; None if it is known that all did.
 
     Examples
     --------
@@ -34,10 +34,9 @@ def put(values: Array, places: Array, size: Pair) -> tuple[Array, Array | None]:
     address = _addresses(places, size)
     images, channels = values.shape[:2]
     cells = images * channels * size[0] * size[1]
-    used = xp.zeros(cells, dtype=bool)
-    used[address] = True
     stayed = None
-    if int(xp.count_nonzero(used)) < address.size:
+    # To ask a GPU whether places repeat would take longer than to act as if they did.
+    if xp is not np or _repeats(address, cells):
         order = xp.arange(address.size)
         last = xp.full(cells, -1, dtype=order.dtype)
         xp.maximum.at(last, address, order)
@@ -87,6 +86,12 @@ def _addresses(places: Array, size: Pair) -> Array:
     address *= channels
     address += xp.arange(channels)
     return address.ravel()
+
+
+def _repeats(address: np.ndarray, cells: int) -> bool:
+    used = np.zeros(cells, dtype=bool)
+    used[address] = True
+    return int(np.count_nonzero(used)) < address.size
 
 
 def _in_shape(row: Array, places: Array) -> Array:

@@ -21,11 +21,11 @@ import numpy as np
 from minisegnet.backend import Array, array_module
 from minisegnet.kernels.parallel import run_bands, scratch
 
-#: How many values a band holds: 1 MB of float32, which stays in the cache from step to step.
-BAND = 2**18
+#: How many values a band holds: half a megabyte of float32, which stays in the cache.
+BAND = 2**17
 
 #: How long the inner run may become when rows are laid side by side.
-_WIDTH = 4096
+_WIDTH = 8192
 
 
 def axis_index(dim: int, ndim: int) -> int:
@@ -96,10 +96,16 @@ def column_sums(table: Array) -> Array:
 
 
 def column_moments(table: Array) -> tuple[Array, Array]:
-    """The mean and the (biased) variance of each column.
+    """The mean and the (biased) variance of each column, in one pass over the table.
 
-    In two passes, mean first: the mean of the squares less the square of the mean would lose all
-    digits when the values are large and close together.
+    Each band is small enough to be gone over twice, for its own mean and for the squares of the
+    distances from it; the bands are then put together [1]_. The mean of the squares less the square
+    of the mean would lose all digits when the values are large and close together.
+
+    References
+    ----------
+    .. [1] T. F. Chan, G. H. Golub and R. J. LeVeque, "Algorithms for computing the sample variance:
+       analysis and recommendations", The American Statistician 37 (1983), equation 2.1.
 
     Examples
     --------
@@ -107,34 +113,44 @@ def column_moments(table: Array) -> tuple[Array, Array]:
     (array([ 2., 23.]), array([1., 9.]))
     """
     xp = array_module(table)
-    count = len(table)
-    mean = column_sums(table) / count
     wide = _side_by_side(table)
-    wide_mean = _repeat(mean, wide)
 
-    def squares(start, stop):
-        centred = scratch(xp, (stop - start, wide.shape[1]), wide.dtype)
-        xp.subtract(wide[start:stop], wide_mean, out=centred)
+    def moments(start, stop):
+        band = wide[start:stop]
+        mean = band.sum(axis=0) / (stop - start)
+        centred = xp.subtract(band, mean, out=scratch(xp, band.shape, band.dtype))
         centred *= centred
-        return centred.sum(axis=0)
+        return stop - start, mean, centred.sum(axis=0)
 
-    parts = run_bands(xp, squares, _bands(wide))
-    return mean, _add_up(parts, table) / count
+    parts = run_bands(xp, moments, _bands(wide))
+    count = len(table)
+    mean = _add_up([mean * rows for rows, mean, _ in parts], table) / count
+    wide_mean = _repeat(mean, wide)
+    squares = [inside + rows * (of_band - wide_mean) ** 2 for rows, of_band, inside in parts]
+    return mean, _add_up(squares, table) / count
 
 
-def column_products(table: Array, mean: Array, other: Array) -> Array:
-    """The sum over the rows of ``(table - mean) * other``, for each column."""
+def column_products(table: Array, mean: Array, other: Array) -> tuple[Array, Array]:
+    """For each column the sum of ``other``, and that of ``(table - mean) * other``.
+
+    Examples
+    --------
+    >>> column_products(np.array([[1.0], [4.0]]), np.array([2.0]), np.array([[10.0], [20.0]]))
+    (array([30.]), array([30.]))
+    """
     xp = array_module(table)
     wide, wide_other = _side_by_side(table), _side_by_side(other)
     wide_mean = _repeat(mean, wide)
 
     def products(start, stop):
-        centred = scratch(xp, (stop - start, wide.shape[1]), wide.dtype)
+        band = wide_other[start:stop]
+        centred = scratch(xp, band.shape, wide.dtype)
         xp.subtract(wide[start:stop], wide_mean, out=centred)
-        centred *= wide_other[start:stop]
-        return centred.sum(axis=0)
+        centred *= band
+        return band.sum(axis=0), centred.sum(axis=0)
 
-    return _add_up(run_bands(xp, products, _bands(wide)), table)
+    sums, products_ = zip(*run_bands(xp, products, _bands(wide)), strict=True)
+    return _add_up(sums, table), _add_up(products_, table)
 
 
 def scale_columns(table: Array, scale: Array, shift: Array) -> Array:
@@ -151,6 +167,26 @@ def scale_columns(table: Array, scale: Array, shift: Array) -> Array:
 
     run_bands(xp, work, _bands(wide))
     return out.reshape(table.shape)
+
+
+def add_to_columns(table: Array, values: Array) -> None:
+    """Add one value to each column, in place.
+
+    Examples
+    --------
+    >>> table = np.array([[1.0, 2.0], [3.0, 4.0]])
+    >>> add_to_columns(table, np.array([10.0, 20.0]))
+    >>> table
+    array([[11., 22.],
+           [13., 24.]])
+    """
+    wide = _side_by_side(table)
+    wide_values = _repeat(values, wide)
+
+    def work(start, stop):
+        wide[start:stop] += wide_values
+
+    run_bands(array_module(table), work, _bands(wide))
 
 
 def mix_columns(table: Array, scale: Array, other: Array, factor: Array, shift: Array) -> Array:

@@ -12,6 +12,7 @@ from minisegnet.arithmetic import Rule, as_float
 from minisegnet.autograd import op
 from minisegnet.backend import Array, array_module, special
 from minisegnet.checks import did_you_mean
+from minisegnet.kernels.elementwise import positive_part, where_positive
 from minisegnet.kernels.rows import (
     as_table,
     axis_index,
@@ -49,11 +50,11 @@ def relu(input: Array) -> Rule:
     >>> relu(ms.tensor([[-2, 3, 0], [5, -1, 4]])).tolist()
     [[0, 3, 0], [5, 0, 4]]
     """
-    value = array_module(input).maximum(input, 0)
+    value = positive_part(input)
 
     def backward(grad):
         # The value tells as much as the input, which need not be kept for this.
-        return (grad * (value > 0),)
+        return (where_positive(grad, value),)
 
     return value, backward
 

@@ -30,18 +30,22 @@ def _correlate(
     input_dilation: Pair,
     kernel_dilation: Pair,
     groups: int,
+    wanted: tuple[bool, ...] = (),
 ) -> Rule:
     """Slide the kernel over the map; the gradients of both are correlations again."""
     geometry = (stride, padding, input_dilation, kernel_dilation, groups)
-    out = kernels.correlate(x, w, *geometry)
-    if bias is not None:
-        out += bias.reshape(1, -1, 1, 1)
+    out = kernels.correlate(x, w, *geometry, bias)
 
     def backward(grad):
+        def of_bias():
+            return column_sums(as_table(grad))
+
+        if wanted[0] and wanted[1]:
+            return *kernels.gradients(x, grad, w, *geometry), of_bias
         return (
             lambda: kernels.input_gradient(grad, w, x.shape[2:], *geometry),
             lambda: kernels.weight_gradient(x, grad, w.shape[2:], *geometry),
-            lambda: column_sums(as_table(grad)),
+            of_bias,
         )
 
     return out, backward

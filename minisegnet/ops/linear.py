@@ -8,8 +8,9 @@ import numpy as np
 
 from minisegnet.arithmetic import Rule, as_float, promote
 from minisegnet.autograd import op
-from minisegnet.backend import Array, array_module, generator, library_of
+from minisegnet.backend import Array, array_module, generator
 from minisegnet.kernels.rows import column_sums
+from minisegnet.replay import drawn
 
 
 @op
@@ -111,7 +112,8 @@ def dropout(input: Array, p: float = 0.5, training: bool = True) -> Rule:
     if p == 1:
         nothing = array_module(x).zeros_like(x)
         return nothing, lambda grad: (nothing,)
-    factor = library_of(x).from_numpy(_keep(x.shape, p)).astype(x.dtype)
+    shape = tuple(x.shape)
+    factor = drawn(lambda: _keep(shape, p), shape, np.bool_, x).astype(x.dtype)
     factor *= 1 / (1 - p)
 
     def backward(grad):

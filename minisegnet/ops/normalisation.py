@@ -25,7 +25,6 @@ from minisegnet.kernels.rows import (
     as_table,
     column_moments,
     column_products,
-    column_sums,
     from_table,
     mix_columns,
     scale_columns,
@@ -116,15 +115,11 @@ def batch_norm(
 
     def backward(grad):
         table_of_grad = as_table(grad)
-        total = column_sums(table_of_grad)
-
-        def sum_with_normalised():
-            return inverse * column_products(table, mean, table_of_grad)
-
+        total, product = column_products(table, mean, table_of_grad)
+        product *= inverse
         if not training:
             of_input = from_table(table_of_grad * scale, x.shape)
-            return of_input, None, None, sum_with_normalised, total
-        product = sum_with_normalised()
+            return of_input, None, None, product, total
         # The formula at the head of this file, sorted into what multiplies x, what g, and the rest.
         pull = -scale * inverse * product / count
         level = -scale * total / count - mean * pull

@@ -26,6 +26,7 @@ from minisegnet.kernels.windows import (
     winning_cells,
 )
 from minisegnet.ops.unfolding import AXES, fold, require_fit, unfold
+from minisegnet.replay import refuse
 
 __all__ = [
     "adaptive_avg_pool2d",
@@ -412,10 +413,14 @@ def _check_places(x: Array, indices: Array, size: Pair) -> None:
     xp = array_module(x, indices)
     cells = size[0] * size[1]
     outside = (indices < 0) | (indices >= cells)
-    if bool(outside.any()):
+    plane = (
+        f"outside the output plane of {size[0]}*{size[1]} = {cells} cells, which are 0 to "
+        f"{cells - 1}: indices count the cells of the map that was pooled; pass its size as "
+        "output_size"
+    )
+
+    def explained() -> IndexError:
         where = tuple(int(axis[0]) for axis in xp.nonzero(outside))
-        raise IndexError(
-            f"max_unpool2d: index {int(indices[where])} at {where} lies outside the output plane "
-            f"of {size[0]}*{size[1]} = {cells} cells, which are 0 to {cells - 1}: indices count "
-            "the cells of the map that was pooled; pass its size as output_size"
-        )
+        return IndexError(f"max_unpool2d: index {int(indices[where])} at {where} lies {plane}")
+
+    refuse(outside, IndexError(f"max_unpool2d: an index lies {plane}"), explained)

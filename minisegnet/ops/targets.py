@@ -1,7 +1,8 @@
 """What a target may hold: class indices within the classes, shares from 0 to 1.
 
-Each check takes one reduction, for whose answer the host waits when the target is on a GPU. Wrong
-labels would otherwise go unnoticed there: an index out of range raises nothing.
+Each check takes one reduction, for whose answer the host waits when the target is on a GPU, unless
+checks are deferred (:mod:`minisegnet.replay`). Wrong labels would otherwise go unnoticed there: an
+index out of range raises nothing.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from minisegnet.backend import Array, array_module, to_numpy
+from minisegnet.replay import refuse
 
 
 def class_targets(
@@ -32,14 +34,21 @@ def class_targets(
     valid = everywhere if ignore_index is None else labels != ignore_index
     classes = labels * valid
     wrong = (classes < 0) | (classes >= num_classes)
-    if wrong.any():
+    allowed = f"with {num_classes} classes they go from 0 to {num_classes - 1}"
+    advice = "turn masks of 0/255 into class indices (mask // 255, or a table), and leave a void "
+
+    def explained() -> ValueError:
         found = np.unique(to_numpy(classes[wrong]))
         listed = ", ".join(str(value) for value in found[:5]) + (", ..." if len(found) > 5 else "")
-        raise ValueError(
-            f"{op}: the labels hold {listed}, but with {num_classes} classes they go from 0 to "
-            f"{num_classes - 1}: turn masks of 0/255 into class indices (mask // 255, or a table), "
-            f"and leave a void label out with ignore_index={found[-1]}"
+        return ValueError(
+            f"{op}: the labels hold {listed}, but {allowed}: {advice}label out with "
+            f"ignore_index={found[-1]}"
         )
+
+    unexplained = (
+        f"{op}: the labels hold others, but {allowed}: {advice}label out with ignore_index"
+    )
+    refuse(wrong, ValueError(unexplained), explained)
     return classes, valid
 
 
@@ -74,6 +83,9 @@ def check_unit(values: Array, name: str, advice: str) -> None:
         Naming one of them.
     """
     wrong = (values < 0) | (values > 1)
-    if wrong.any():
+
+    def explained() -> ValueError:
         found = to_numpy(values[wrong]).reshape(-1)[0]
-        raise ValueError(f"{name} holds {found:g}, which is not between 0 and 1: {advice}")
+        return ValueError(f"{name} holds {found:g}, which is not between 0 and 1: {advice}")
+
+    refuse(wrong, ValueError(f"{name} holds values not between 0 and 1: {advice}"), explained)

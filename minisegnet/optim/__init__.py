@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minisegnet.optim.adam import Adam, AdamW
-from minisegnet.optim.clip import clip_grad_norm_
+from minisegnet.optim.clip import clip_grad_norm_, clip_grad_norm_on_device_
 from minisegnet.optim.one_cycle import OneCycleLR
 from minisegnet.optim.optimizer import Optimizer
 from minisegnet.optim.rmsprop import RMSprop
@@ -29,4 +29,5 @@ __all__ = [
     "Schedule",
     "StepLR",
     "clip_grad_norm_",
+    "clip_grad_norm_on_device_",
 ]

@@ -8,6 +8,7 @@ from typing import Any
 from minisegnet.autograd import Tensor
 from minisegnet.backend import Array, array_module
 from minisegnet.optim.optimizer import Optimizer
+from minisegnet.replay import number
 
 Betas = tuple[float, float]
 
@@ -99,12 +100,16 @@ class Adam(Optimizer):
     ) -> None:
         data = parameter.data
         xp = array_module(data)
-        beta1, beta2 = group["betas"]
+        beta2 = group["betas"][1]
         work = self._workspace(data)
-        state["step"] = state.get("step", 0) + 1
+        # These four change from step to step; schedules may move betas[0] as well as the rate.
+        root = number(lambda: _count_step(state, group), data)
+        forget = number(lambda: group["betas"][0], data)
+        learn = number(lambda: 1 - group["betas"][0], data)
+        rate = number(lambda: group["lr"] / (1 - group["betas"][0] ** state["step"]), data)
         mean = self._memory(state, "exp_avg", data)
-        mean *= beta1
-        mean += xp.multiply(grad, 1 - beta1, out=work)
+        mean *= forget
+        mean += xp.multiply(grad, learn, out=work)
         square = self._memory(state, "exp_avg_sq", data)
         square *= beta2
         xp.multiply(grad, grad, out=work)
@@ -114,11 +119,17 @@ class Adam(Optimizer):
             largest = self._memory(state, "max_exp_avg_sq", data)
             square = xp.maximum(largest, square, out=largest)
         xp.sqrt(square, out=work)
-        work /= math.sqrt(1 - beta2 ** state["step"])
+        work /= root
         work += group["eps"]
         xp.divide(mean, work, out=work)
-        work *= group["lr"] / (1 - beta1 ** state["step"])
+        work *= rate
         data -= work
+
+
+def _count_step(state: dict[str, Any], group: dict[str, Any]) -> float:
+    """Begin a step; what the root of v is divided by in it."""
+    state["step"] = state.get("step", 0) + 1
+    return math.sqrt(1 - group["betas"][1] ** state["step"])
 
 
 class AdamW(Adam):
@@ -172,5 +183,6 @@ class AdamW(Adam):
         super().__init__(params, lr, betas, eps, weight_decay, amsgrad)
 
     def _update(self, parameter: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
-        parameter.data *= 1 - group["lr"] * group["weight_decay"]
+        kept = number(lambda: 1 - group["lr"] * group["weight_decay"], parameter.data)
+        parameter.data *= kept
         self._move(parameter, parameter.grad, state, group)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+import numpy as np
+
 from minisegnet.autograd import Tensor
 from minisegnet.backend import Array, array_module, to_numpy
 
@@ -46,6 +48,7 @@ def clip_grad_norm_(
     Notes
     -----
     The result is a Python float, so on a GPU every call waits until the gradients are computed.
+    :func:`clip_grad_norm_on_device_` does not.
 
     References
     ----------
@@ -86,6 +89,59 @@ def clip_grad_norm_(
         for gradient in gradients:
             gradient *= scale
     return total
+
+
+def clip_grad_norm_on_device_(parameters: Iterable[Tensor], max_norm: float) -> Array | None:
+    """As :func:`clip_grad_norm_` with the 2-norm, without waiting for a GPU.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        Those without a gradient are skipped.
+    max_norm : float
+
+    Returns
+    -------
+    array ()
+        The norm before clipping, on the device of the gradients; None if there are none. If it is
+        nan or infinite, the gradients are left as they are.
+
+    Raises
+    ------
+    ValueError
+        If ``max_norm`` is negative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> a, b = Tensor(np.zeros(2)), Tensor(np.zeros((1, 1)))
+    >>> a.grad, b.grad = np.array([3.0, 0.0]), np.array([[-4.0]])
+    >>> clip_grad_norm_on_device_([a, b], max_norm=1.0)
+    array(5.)
+    >>> a.grad.round(4), b.grad.round(4)
+    (array([0.6, 0. ]), array([[-0.8]]))
+    """
+    if not max_norm >= 0:
+        raise ValueError(
+            f"clip_grad_norm_on_device_: max_norm is {max_norm}: it cannot be negative"
+        )
+    gradients = [p.grad for p in parameters if p.grad is not None and p.grad.size]
+    if not gradients:
+        return None
+    xp = array_module(*gradients)
+    # One by one: CuPy joins many arrays by way of the host, which no recorded step may do.
+    norms = xp.empty((len(gradients),), dtype=np.result_type(*(g.dtype for g in gradients)))
+    for place, gradient in enumerate(gradients):
+        norms[place] = _norm(gradient, 2.0)
+    # Measured in units of the largest, no square overflows.
+    largest = norms.max()
+    unit = xp.where(xp.isfinite(largest) & (largest > 0), largest, 1)
+    total = unit * xp.sqrt(xp.square(norms / unit).sum())
+    scale = xp.minimum(max_norm / (total + 1e-6), 1)
+    scale = xp.where(xp.isfinite(total), scale, 1)
+    for gradient in gradients:
+        gradient *= scale
+    return xp.asarray(total)
 
 
 def _norm(gradient: Array, p: float) -> Array:

@@ -7,6 +7,7 @@ from typing import Any
 from minisegnet.autograd import Tensor
 from minisegnet.backend import Array, array_module
 from minisegnet.optim.optimizer import Optimizer
+from minisegnet.replay import number
 
 
 class RMSprop(Optimizer):
@@ -94,13 +95,14 @@ class RMSprop(Optimizer):
         self._spread(step, grad, state, group)
         step += group["eps"]
         xp.divide(grad, step, out=step)
+        rate = number(lambda: group["lr"], data)
         if group["momentum"] > 0:
             total = self._memory(state, "momentum_buffer", data)
-            total *= group["momentum"]
+            total *= number(lambda: group["momentum"], data)
             total += step
-            xp.multiply(total, group["lr"], out=step)
+            xp.multiply(total, rate, out=step)
         else:
-            step *= group["lr"]
+            step *= rate
         data -= step
 
     def _spread(

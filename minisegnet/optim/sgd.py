@@ -7,6 +7,7 @@ from typing import Any
 from minisegnet.autograd import Tensor
 from minisegnet.backend import array_module
 from minisegnet.optim.optimizer import Optimizer
+from minisegnet.replay import number
 
 
 class SGD(Optimizer):
@@ -84,10 +85,11 @@ class SGD(Optimizer):
             )
 
     def _update(self, parameter: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
-        xp, momentum = array_module(parameter.data), group["momentum"]
+        xp = array_module(parameter.data)
         grad = self._decayed(parameter, group["weight_decay"])
         work = self._workspace(parameter.data)
-        if momentum != 0:
+        if group["momentum"] != 0:
+            momentum = number(lambda: group["momentum"], parameter.data)
             if "momentum_buffer" in state:
                 total = self._memory(state, "momentum_buffer", parameter.data)
                 total *= momentum
@@ -98,4 +100,5 @@ class SGD(Optimizer):
                 xp.multiply(total, momentum, out=work)
                 work += grad
             grad = work if group["nesterov"] else total
-        parameter.data -= xp.multiply(grad, group["lr"], out=work)
+        rate = number(lambda: group["lr"], parameter.data)
+        parameter.data -= xp.multiply(grad, rate, out=work)

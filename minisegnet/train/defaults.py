@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 
+from minisegnet.train.network import model_defaults
 from minisegnet.train.options import BY_NAME, OPTIONS, Given, OptionError
-from minisegnet.train.setup import SHAPES, is_shapes, model_defaults
+from minisegnet.train.schedules import RISING
+from minisegnet.train.setup import SHAPES, is_shapes
 
-__all__ = ["absolute", "described_default", "with_defaults"]
+__all__ = ["absolute", "described_default", "typed_over", "with_defaults"]
 
 LEARNING_RATES = {"adam": 1e-2, "adamw": 1e-2, "rmsprop": 1e-3, "sgd": 5e-2}
 
@@ -18,6 +20,7 @@ ANY_DATA: Given = {
     "model": "unet",
     "data": SHAPES,
     "loss": "cross_entropy",
+    "class_weights": "none",
     "optimizer": "adam",
     "weight_decay": 0.0,
     "schedule": "cosine",
@@ -42,8 +45,16 @@ FOLDER: Given = {
     "augment": "mirror",
     "val_fraction": 0.2,
 }
-TOY_SHARE, SMALL_SHARE = 8, 4
-"""The paper's width divided by this, for procedural shapes and for a folder."""
+FOLDER_WIDTH = 2
+"""The width for a folder, in widths of the toy."""
+
+DEPENDENT: tuple[tuple[str, str, Given], ...] = (
+    ("momentum", "optimizer", {"sgd": 0.9, "rmsprop": 0.0}),
+    ("warm_up", "schedule", RISING),
+    ("power", "schedule", {"poly": 0.9}),
+    ("scales", "augment", {"scale": [0.5, 2.0]}),
+)
+"""An option, the choice that it belongs to, and its default under each value of that choice."""
 
 PROCEDURAL_ONLY = ("train_size", "val_size")
 FOLDER_ONLY = ("ignore_index", "val_fraction")
@@ -75,9 +86,51 @@ def with_defaults(given: Given) -> Given:
     _fill(options, PROCEDURAL if shapes else FOLDER)
     if not shapes:
         options["data"] = absolute(options["data"])
-    _fill(options, model_defaults(options["model"], TOY_SHARE if shapes else SMALL_SHARE))
+    if options["weights"] is None:
+        _fill_model(options, 1 if shapes else FOLDER_WIDTH)
+    else:
+        options["weights"] = absolute(options["weights"])
+        _fill(options, {"model_options": {}})
     _fill(options, {"lr": LEARNING_RATES[options["optimizer"]]})
+    for name, choice, values in DEPENDENT:
+        if options[choice] in values:
+            _fill(options, {name: values[options[choice]]})
+        elif options[name] is not None:
+            with_it = " or ".join(f"--{choice} {value}" for value in values)
+            raise OptionError(
+                f"{BY_NAME[name].flag} goes with {with_it}, not with {options[choice]}: drop it"
+            )
     return options
+
+
+def typed_over(file: Given, typed: Given) -> Given:
+    """The options of a file with those typed over them.
+
+    What the file says of a choice that is typed otherwise, as the momentum of another optimizer, no
+    longer goes with anything: it is left out. So are the network's options under another network.
+
+    Examples
+    --------
+    >>> file = {"optimizer": "sgd", "momentum": 0.8, "lr": 0.1}
+    >>> typed_over(file, {"optimizer": "adam"})
+    {'optimizer': 'adam', 'lr': 0.1}
+    """
+    options = {**file, **typed}
+    for name, choice, values in DEPENDENT:
+        if name in file and name not in typed and choice in typed and typed[choice] not in values:
+            del options[name]
+    if typed.get("model", file.get("model")) != file.get("model"):
+        for name in ("base", "depth", "model_options"):
+            if name in file and name not in typed:
+                del options[name]
+    return options
+
+
+def _fill_model(options: Given, width: int) -> None:
+    """The options of the network that were not given, from its toy."""
+    defaults = model_defaults(options["model"], width)
+    _fill(options, {"base": defaults["base"], "depth": defaults["depth"]})
+    options["model_options"] = {**defaults["model_options"], **(options["model_options"] or {})}
 
 
 def _fill(options: Given, defaults: Given) -> None:

@@ -23,11 +23,13 @@ from minisegnet import nn
 from minisegnet.autograd import Tensor, no_grad
 from minisegnet.backend import Array, array_module, is_array, to_device
 from minisegnet.metrics import ConfusionMatrix
+from minisegnet.train.scores import BoundaryScores, RandScores
 
 __all__ = ["DivergedError", "Evaluation", "centre_crop", "evaluate", "input_size", "predict_logits"]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Batch = tuple[Any, Any]
+Refine = Callable[[Array, Array], Array]
 
 
 class DivergedError(ArithmeticError):
@@ -45,11 +47,18 @@ class Evaluation:
     matrix : ConfusionMatrix
         The counts over all pixels that are not void.
     images : int
+    boundary : BoundaryScores or None
+        Where the edges are; None unless asked for, for it takes a while.
+    rand : RandScores or None
+        Whether the pieces of class 1 are split or merged; None unless asked for, and unless there
+        are two classes.
     """
 
     loss: float
     matrix: ConfusionMatrix
     images: int
+    boundary: BoundaryScores | None = None
+    rand: RandScores | None = None
 
 
 def device_of_model(model: nn.Module) -> str:
@@ -193,6 +202,8 @@ def evaluate(
     loss: Loss | None = None,
     ignore_index: int | None = None,
     class_names: Sequence[str] | None = None,
+    shapes: bool = False,
+    refine: Refine | None = None,
 ) -> Evaluation:
     """Score a network on whole images, in one confusion matrix over all of them.
 
@@ -208,6 +219,10 @@ def evaluate(
         The label of void pixels, which are not counted.
     class_names : sequence of str, optional
         For tables of the result.
+    shapes : bool
+        Also score boundaries and, of two classes, the pieces of the second.
+    refine : callable, optional
+        From logits and images to the logits that are scored.
 
     Raises
     ------
@@ -226,15 +241,23 @@ def evaluate(
     """
     device = device_of_model(model)
     matrix = ConfusionMatrix(num_classes, ignore_index, class_names)
+    boundary = BoundaryScores(num_classes, ignore_index) if shapes else None
+    rand = RandScores(piece=1) if shapes and num_classes == 2 else None
     total, count = 0.0, 0
     for images, masks in batches:
         logits, target = predict_logits(model, images), as_array(masks, device)
         if not bool(array_module(logits).isfinite(logits).all()):
             raise DivergedError("the network's logits are not finite")
+        if refine is not None:
+            logits = refine(logits, as_array(images, device))
         matrix.update(logits, target)
+        if boundary is not None:
+            boundary.update(logits.argmax(axis=1), target)
+        if rand is not None:
+            rand.update(logits.argmax(axis=1), target)
         count += len(images)
         if loss is not None:
             with no_grad():
                 total += loss(Tensor(logits), Tensor(target)).item() * len(images)
     mean = total / count if count and loss is not None else float("nan")
-    return Evaluation(mean, matrix, count)
+    return Evaluation(mean, matrix, count, boundary, rand)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable, Sized
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,10 @@ import numpy as np
 from minisegnet import backend, nn
 from minisegnet.autograd import Tensor
 from minisegnet.backend import Array, array_module, to_numpy
-from minisegnet.optim import Optimizer
+from minisegnet.optim import Optimizer, clip_grad_norm_on_device_
+from minisegnet.replay import Flags, deferred
+from minisegnet.train.capture import CapturedStep
+from minisegnet.train.divergence import layer_to_blame
 from minisegnet.train.inference import (
     Batch,
     DivergedError,
@@ -24,6 +28,7 @@ from minisegnet.train.inference import (
     device_of_model,
     evaluate,
 )
+from minisegnet.train.state import check_state, check_weights
 
 __all__ = ["Epoch", "Progress", "Trainer"]
 
@@ -90,11 +95,12 @@ class _ExplodedError(Exception):
 class _Losses:
     """The losses of an epoch: kept on the device, read from it now and then, several at once.
 
-    ``usual`` is a loss from the beginning of the run, if there is one already.
+    ``usual`` is a loss from the beginning of the run, if there is one already. ``flags`` tell of
+    values that were not allowed; they are read with the losses.
     """
 
-    def __init__(self, usual: float | None) -> None:
-        self._usual = usual
+    def __init__(self, usual: float | None, flags: Flags) -> None:
+        self._usual, self._flags = usual, flags
         self._waiting: list[Array] = []
         self._weights: list[int] = []
         self._last_reading = -math.inf
@@ -110,6 +116,7 @@ class _Losses:
 
     def read(self) -> None:
         """Bring the waiting losses to the host; the first that is not usual raises."""
+        self._flags.read()
         if self._waiting:
             values = to_numpy(array_module(self._waiting[0]).stack(self._waiting)).tolist()
             self._waiting.clear()
@@ -137,7 +144,9 @@ class Trainer:
     Parameters
     ----------
     model : Module
-        From images (N, C, H, W) to logits (N, K, H, W). Everything happens on its device. Logits
+        From images (N, C, H, W) to logits (N, K, H, W). Everything happens on its device. One
+        whose ``auxiliary_weight`` is not 0 is trained by ``forward_with_auxiliary(images)``, which
+        gives its logits and then auxiliary ones: their loss is added, so many times. Logits
         smaller than the input (unpadded convolutions) are compared with the central part of the
         mask while training; when scoring, the images are mirrored outwards instead.
     loss : callable
@@ -149,6 +158,11 @@ class Trainer:
     schedule_every : {"epoch", "step"}
     ignore_index : int, optional
         The label of void pixels, for the scores. A loss has an ``ignore_index`` of its own.
+    clip_grad : float, optional
+        The length to which the gradients of a step, all taken together, are shortened.
+    capture : bool
+        Record the step as a CUDA graph and launch that (on a GPU only): see
+        :mod:`minisegnet.train.capture`.
 
     Attributes
     ----------
@@ -181,6 +195,8 @@ class Trainer:
         schedule: Any = None,
         schedule_every: str = "epoch",
         ignore_index: int | None = None,
+        clip_grad: float | None = None,
+        capture: bool = False,
     ) -> None:
         if schedule_every not in ("epoch", "step"):
             raise ValueError(
@@ -189,8 +205,16 @@ class Trainer:
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.schedule, self.schedule_every = schedule, schedule_every
         self.num_classes, self.ignore_index = num_classes, ignore_index
+        self.clip_grad = clip_grad
         self.history: list[Epoch] = []
         self.best_epoch = 0
+        self._latest: Any = None  # the batch of the last step
+        self._flags = Flags()
+        self._checked = False  # whether a whole step has been checked at once
+        self._captured: CapturedStep | None = None
+        if capture:
+            device = device_of_model(model)
+            self._captured = CapturedStep(self._step_on_device, model, optimizer, device)
 
     @property
     def epoch(self) -> int:
@@ -258,7 +282,7 @@ class Trainer:
         if hasattr(batches, "epoch"):
             batches.epoch = self.epoch
         steps = len(batches) if isinstance(batches, Sized) else 0
-        losses = _Losses(self.history[0].train_loss if self.history else None)
+        losses = _Losses(self.history[0].train_loss if self.history else None, self._flags)
         step = 0
         self.model.train()
         try:
@@ -278,16 +302,49 @@ class Trainer:
 
     def _step(self, images: Any, masks: Any) -> Array:
         """One step of the optimizer; its loss stays on the device."""
-        device = device_of_model(self.model)
-        logits = self.model(Tensor(as_array(images, device)))
-        target = centre_crop(as_array(masks, device), (logits.shape[2], logits.shape[3]))
-        loss = self.loss(logits, Tensor(target))
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
+        self._latest = images
+        # A mask with wrong labels mostly comes first: then the message can say which. Later ones
+        # are noted on the device, so that no step waits for it.
+        with deferred(self._flags) if self._checked else contextlib.nullcontext():
+            if self._captured is not None:
+                loss = self._captured(images, masks)
+            else:
+                device = device_of_model(self.model)
+                loss = self._step_on_device(as_array(images, device), as_array(masks, device))
+        self._checked = True
         if self.schedule is not None and self.schedule_every == "step":
             self.schedule.step()
+        return loss
+
+    def _step_on_device(self, images: Array, masks: Array) -> Array:
+        loss = self._objective(Tensor(images), masks)
+        self.optimizer.zero_grad()
+        loss.backward()
+        if self.clip_grad is not None:
+            clip_grad_norm_on_device_(self.model.parameters(), self.clip_grad)
+        self.optimizer.step()
         return loss.data
+
+    def _objective(self, images: Tensor, masks: Array) -> Tensor:
+        """The loss of the logits, and that of auxiliary logits by the weight the model gives."""
+        model: Any = self.model
+        weight = getattr(model, "auxiliary_weight", 0.0)
+        if not weight:
+            return self._loss(model(images), masks)
+        logits, *auxiliary = model.forward_with_auxiliary(images)
+        loss = self._loss(logits, masks)
+        for others in auxiliary:
+            if others.shape[2:] != logits.shape[2:]:
+                raise ValueError(
+                    f"{type(model).__name__}: auxiliary logits are {tuple(others.shape)} and "
+                    f"the logits {tuple(logits.shape)}: bring them to one height and width"
+                )
+            loss = loss + weight * self._loss(others, masks)
+        return loss
+
+    def _loss(self, logits: Tensor, masks: Array) -> Tensor:
+        target = centre_crop(masks, (logits.shape[2], logits.shape[3]))
+        return self.loss(logits, Tensor(target))
 
     def _is_finite(self) -> bool:
         """Whether every weight and every running mean is a finite number."""
@@ -296,9 +353,10 @@ class Trainer:
 
     def _diverged(self, what: str) -> DivergedError:
         epoch = self.epoch + 1
+        where = layer_to_blame(self.model, self._latest)
         return DivergedError(
-            f"training diverged: {what} of epoch {epoch}. The weights from before that epoch are "
-            "kept: go on from them, or begin anew, with a tenth of the learning rate"
+            f"training diverged: {what} of epoch {epoch}; {where}. The weights from before that "
+            "epoch are kept: go on from them, or begin anew, with a tenth of the learning rate"
         )
 
     def _score(self, batches: Iterable[Batch] | None) -> Evaluation:
@@ -350,14 +408,8 @@ class Trainer:
         ValueError
             If the state is not one of a trainer, or belongs to another model or optimizer.
         """
-        missing = {"model", "optimizer", "schedule", "generator", "history", "best_epoch"} - set(
-            state
-        )
-        if missing:
-            raise ValueError(
-                f"Trainer.load_state_dict: the state lacks {', '.join(sorted(missing))}: give what "
-                "state_dict() returned"
-            )
+        check_state(state, {field.name for field in fields(Epoch)})
+        check_weights(state["model"], "Trainer.load_state_dict")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.schedule is not None:

@@ -9,31 +9,39 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-import math
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minisegnet import losses, models
+from minisegnet import losses
 from minisegnet.checks import did_you_mean
+from minisegnet.train.option_checks import (
+    Check,
+    RefusedError,
+    crop,
+    model_name,
+    model_options,
+    one_of,
+    path_text,
+    real,
+    scales,
+    switch,
+    whole,
+)
 
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
-AUGMENTATIONS = ("none", "mirror", "turn")
+AUGMENTATIONS = ("none", "mirror", "turn", "scale")
+CLASS_WEIGHTS = ("none", "median-frequency", "root-median-frequency")
 SCHEDULES = ("constant", "step", "poly", "cosine", "onecycle")
 DEVICES = ("auto", "cpu", "cuda")
 
-Check = Callable[[Any], Any]
 Given = dict[str, Any]
 
 
 class OptionError(ValueError):
     """An option has a value that cannot be used; the message names the option."""
-
-
-class _RefusedError(Exception):
-    """Raised by a check: what to give instead."""
 
 
 @dataclass(frozen=True)
@@ -62,71 +70,6 @@ class Option:
         return "--" + self.name.replace("_", "-")
 
 
-def _whole(low: int, high: int | None = None) -> Check:
-    """A whole number from ``low`` to ``high``."""
-    wanted = f"give a whole number of at least {low}"
-    if high is not None:
-        wanted = f"give a whole number from {low} to {high}"
-
-    def check(value: Any) -> int:
-        try:
-            if isinstance(value, (bool, float)):
-                raise ValueError
-            number = int(value)
-        except (TypeError, ValueError):
-            raise _RefusedError(wanted) from None
-        if number < low or (high is not None and number > high):
-            raise _RefusedError(wanted)
-        return number
-
-    return check
-
-
-def _real(wanted: str, fits: Callable[[float], bool]) -> Check:
-    """A finite number for which ``fits`` holds."""
-
-    def check(value: Any) -> float:
-        try:
-            if isinstance(value, bool):
-                raise ValueError
-            number = float(value)
-        except (TypeError, ValueError, OverflowError):
-            raise _RefusedError(wanted) from None
-        if not math.isfinite(number) or not fits(number):
-            raise _RefusedError(wanted)
-        return number
-
-    return check
-
-
-def _name(known: Callable[[], tuple[str, ...]]) -> Check:
-    """One of a set of names, in any case, with - or _ between its words."""
-
-    def check(value: Any) -> str:
-        names = known()
-        if not isinstance(value, str):
-            raise _RefusedError("choose one of " + ", ".join(names))
-        by_key = {name.replace("-", "_").lower(): name for name in names}
-        key = value.strip().replace("-", "_").lower()
-        if key not in by_key:
-            raise _RefusedError(did_you_mean(value, names))
-        return by_key[key]
-
-    return check
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip() or "\0" in value:
-        raise _RefusedError("give a path")
-    return value
-
-
-def _switch(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise _RefusedError("give true or false")
-    return value
-
-
 @functools.cache
 def loss_names() -> tuple[str, ...]:
     """The losses a run can minimise: those of ``minisegnet.losses`` on logits and a target."""
@@ -139,39 +82,72 @@ def loss_names() -> tuple[str, ...]:
     )
 
 
-_COUNT = _whole(1)
+_COUNT = whole(1)
 LARGEST_SEED = 2**31 - 1
 
 #: Every option of a run, in the order in which the help shows them.
 OPTIONS: tuple[Option, ...] = (
+    Option("model", model_name, "NAME", "Network, see 'minisegnet models'."),
+    Option("data", path_text, "shapes|PATH", "Procedural shapes, or a folder of images and masks."),
+    Option("classes", whole(2, 256), "N", "Number of classes."),
+    Option("size", whole(4, 8192), "N", "Shorter side of the pictures."),
     Option(
-        "model", _name(lambda: tuple(models.names())), "NAME", "Network, see 'minisegnet models'."
-    ),
-    Option("data", _text, "shapes|PATH", "Procedural shapes, or a folder of images and masks."),
-    Option("classes", _whole(2, 256), "N", "Number of classes."),
-    Option("size", _whole(4, 8192), "N", "Shorter side of the pictures."),
-    Option(
-        "crop", _whole(4, 8192), "N", "Side of the random crops to train on.  [default: to suit]"
+        "crop",
+        crop,
+        "N|RxC",
+        "Side of the random crops to train on, or rows x columns.  [default: to suit]",
     ),
     Option(
         "base",
         _COUNT,
         "N",
-        "Width: maps of the first layer.  [default: 1/8 of the paper's; 1/4 for a folder]",
+        "Width: maps of the first layer.  [default: a toy's; twice that for a folder]",
     ),
-    Option("depth", _whole(1, 8), "N", "Number of poolings of a U-Net.  [default: 3]"),
+    Option("depth", whole(1, 8), "N", "Number of poolings of a U-Net.  [default: 3]"),
+    Option(
+        "model_options",
+        model_options,
+        "NAME=VALUE,...",
+        "Other options of the network, such as norm=false.  [default: a toy's]",
+    ),
+    Option(
+        "weights",
+        path_text,
+        "FILE",
+        "Published weights for the encoder, a safetensors file; the network is then the paper's "
+        "and no toy.",
+    ),
     Option("epochs", _COUNT, "N", "Times through the training pictures."),
     Option("batch_size", _COUNT, "N", "Pictures in a step."),
-    Option("lr", _real("give a number above 0, say 0.002", lambda x: x > 0), "X", "Learning rate."),
-    Option("loss", _name(loss_names), "NAME", "Objective, one of minisegnet.losses."),
-    Option("optimizer", _name(lambda: OPTIMIZERS), "NAME", " or ".join(OPTIMIZERS) + "."),
+    Option("lr", real("give a number above 0, say 0.002", lambda x: x > 0), "X", "Learning rate."),
+    Option("loss", one_of(loss_names), "NAME", "Objective, one of minisegnet.losses."),
+    Option(
+        "class_weights",
+        one_of(lambda: CLASS_WEIGHTS),
+        "NAME",
+        "How much classes count in a loss that takes weights: none (all alike); median-frequency "
+        "(rare ones more); root-median-frequency (the roots of those weights).",
+    ),
+    Option("optimizer", one_of(lambda: OPTIMIZERS), "NAME", " or ".join(OPTIMIZERS) + "."),
     Option(
         "weight_decay",
-        _real("give a number of at least 0, say 0.0001", lambda x: x >= 0),
+        real("give a number of at least 0, say 0.0001", lambda x: x >= 0),
         "X",
         "Weight decay of the optimizer.",
     ),
-    Option("schedule", _name(lambda: SCHEDULES), "NAME", " or ".join(SCHEDULES) + "."),
+    Option(
+        "momentum",
+        real("give a share from 0 to below 1, say 0.9", lambda x: 0 <= x < 1),
+        "X",
+        "Momentum of sgd or rmsprop; 'onecycle' moves it itself.  [default: 0.9; 0 for rmsprop]",
+    ),
+    Option(
+        "clip_grad",
+        real("give a number above 0, say 1", lambda x: x > 0),
+        "X",
+        "Longest gradient of a step; a longer one is shortened.  [default: no limit]",
+    ),
+    Option("schedule", one_of(lambda: SCHEDULES), "NAME", " or ".join(SCHEDULES) + "."),
     Option(
         "schedule_epochs",
         _COUNT,
@@ -179,24 +155,43 @@ OPTIONS: tuple[Option, ...] = (
         "Epochs that a falling schedule, or one step of 'step', spans.",
     ),
     Option(
-        "augment",
-        _name(lambda: AUGMENTATIONS),
-        "NAME",
-        "Vary the training pictures: none; mirror (left-right, light); turn (and all ways round).",
+        "warm_up",
+        real("give a share from 0 to below 1, say 0.1", lambda x: 0 <= x < 1),
+        "X",
+        "Share of the schedule in which the rate rises.  [default: 0.3; 0 for poly]",
     ),
-    Option("ignore_index", _whole(0, 65535), "N", "Mask value that means void: never counted."),
+    Option(
+        "power",
+        real("give a number above 0, say 0.9", lambda x: x > 0),
+        "X",
+        "How 'poly' falls: as this power of what is left.  [default: 0.9]",
+    ),
+    Option(
+        "augment",
+        one_of(lambda: AUGMENTATIONS),
+        "NAME",
+        "Vary the training pictures: none; mirror (left-right, light); turn (and all ways round); "
+        "scale (mirror, size, light and colour).",
+    ),
+    Option(
+        "scales",
+        scales,
+        "LOW:HIGH",
+        "Smallest and largest factor of '--augment scale'.  [default: 0.5:2]",
+    ),
+    Option("ignore_index", whole(0, 65535), "N", "Mask value that means void: never counted."),
     Option(
         "val_fraction",
-        _real("give a share above 0 and below 1, say 0.2", lambda x: 0 < x < 1),
+        real("give a share above 0 and below 1, say 0.2", lambda x: 0 < x < 1),
         "X",
         "Share held out of a folder that has no split of its own.",
     ),
     Option("train_size", _COUNT, "N", "Procedural pictures to train on."),
     Option("val_size", _COUNT, "N", "Procedural pictures to score on."),
-    Option("seed", _whole(0, LARGEST_SEED), "N", "The same seed gives the same run."),
-    Option("device", _name(lambda: DEVICES), "auto|cpu|cuda", "Where to compute."),
-    Option("out", _text, "DIR", "Folder of the run.  [default: runs/<model>-<data>-<n>]"),
-    Option("quiet", _switch, "", "Print only the result."),
+    Option("seed", whole(0, LARGEST_SEED), "N", "The same seed gives the same run."),
+    Option("device", one_of(lambda: DEVICES), "auto|cpu|cuda", "Where to compute."),
+    Option("out", path_text, "DIR", "Folder of the run.  [default: runs/<model>-<data>-<n>]"),
+    Option("quiet", switch, "", "Print only the result."),
 )
 
 BY_NAME = {option.name: option for option in OPTIONS}
@@ -230,7 +225,7 @@ def check_option(name: str, value: Any, called: str | None = None) -> Any:
     option = BY_NAME[name]
     try:
         return option.check(value)
-    except _RefusedError as refused:
+    except RefusedError as refused:
         raise OptionError(f"{called or option.flag} is {value!r}: {refused}") from None
 
 
@@ -246,14 +241,28 @@ def read_toml(path: str | Path) -> Given:
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
-        table = tomllib.loads(text)
     except OSError as error:
         raise OptionError(f"--config {path}: {error.strerror or error}; check the path") from None
+    except ValueError as error:
+        raise OptionError(f"--config {path} is not a TOML file ({error}): give a text") from None
+    return check_text(text, str(path))
+
+
+def check_text(text: str, where: str) -> Given:
+    """The options of a TOML text, checked; ``where`` names what it came from.
+
+    Raises
+    ------
+    OptionError
+        If it is no TOML, or holds an unknown key or a bad value.
+    """
+    try:
+        table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise OptionError(
-            f"--config {path} is not a TOML file ({error}): write lines such as  epochs = 20"
+            f"--config {where} is not a TOML file ({error}): write lines such as  epochs = 20"
         ) from None
-    return check_table(table, str(path))
+    return check_table(table, where)
 
 
 def read_json(path: Path) -> Given:
@@ -292,7 +301,7 @@ def check_table(table: Mapping[str, Any], where: str) -> Given:
             raise OptionError(f"{where}: unknown key {key!r}: {did_you_mean(name, BY_NAME)}")
         if name in given:
             raise OptionError(f"{where}: {key!r} is given twice, with _ and with -: keep one")
-        if isinstance(value, dict):
+        if isinstance(value, dict) and name != "model_options":
             raise OptionError(f"{where}: [{key}] is a table: write the options flat, {key} = VALUE")
         given[name] = check_option(name, value, f"{where}: {key}")
     return given

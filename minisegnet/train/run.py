@@ -7,24 +7,26 @@ read. Where to write is never in question: into the folder that it lies in.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from minisegnet import backend, checkpoint
 from minisegnet import functional as F
 from minisegnet.autograd import Tensor, no_grad
-from minisegnet.backend import Array, array_module, to_numpy
-from minisegnet.data import Dataset, read_image, resize_image, transforms
+from minisegnet.backend import Array, array_module, device_of, to_device, to_numpy
+from minisegnet.data import DataLoader, Dataset, read_image, resize_image, transforms
 from minisegnet.data.dataset import ImageArray, MaskArray
-from minisegnet.models import SegmentationModel
-from minisegnet.train import setup
+from minisegnet.models import LoadedWeights, SegmentationModel
+from minisegnet.train import network, objective, setup
 from minisegnet.train.defaults import absolute, with_defaults
-from minisegnet.train.inference import Evaluation, Loss, evaluate, predict_logits
+from minisegnet.train.field import by_field
+from minisegnet.train.found import FOUND, check_found
+from minisegnet.train.inference import Batch, Evaluation, Loss, evaluate, predict_logits
 from minisegnet.train.loop import Epoch, Progress, Trainer
 from minisegnet.train.options import (
     OPTIONS,
@@ -43,10 +45,9 @@ from minisegnet.train.saving import (
     save_epoch,
 )
 from minisegnet.train.schedules import build_schedule
+from minisegnet.train.state import check_weights
 
 __all__ = ["Run"]
-
-FOUND = "found"
 
 
 class Run:
@@ -65,6 +66,8 @@ class Run:
 
     def __init__(self, folder: Path, options: Given, found: setup.Facts) -> None:
         self.folder, self.options, self.found = folder, options, found
+        #: What came of ``weights`` when the run began; None later, and where there are none.
+        self.loaded_weights: LoadedWeights | None = None
         self._data: dict[str, Dataset] = {}
 
     # ------------------------------------------------------------------ beginning and opening
@@ -96,10 +99,12 @@ class Run:
         side = setup.smallest_side(train)
         if options["size"] is None:
             options["size"] = side
-        model = setup.build_model(options, train.channels)
+        model = network.build_model(options, train.channels)
+        if options["weights"] is not None:
+            model.load_torch_weights(options["weights"])
         if options["crop"] is None:
-            options["crop"] = setup.default_crop(model, side)
-        setup.check_crop(model, options["crop"])
+            options["crop"] = network.default_crop(model, side)
+        network.check_crop(model, options["crop"])
         run.loss(train.ignore_index)
         run.folder = _new_folder(options)
         run._write_config()
@@ -124,21 +129,27 @@ class Run:
         table = read_json(path)
         found = table.pop(FOUND, None)
         given = check_table({k: v for k, v in table.items() if v is not None}, str(path))
-        _check_found(found, path)
         missing = [
             name for name in ("model", "data", "classes", "size", "seed") if name not in given
         ]
         if missing:
             raise OptionError(f"{path} is damaged: it lacks {', '.join(missing)}; restore it")
+        check_found(found, given["classes"], path)
+        # The toys of today may have options that those of an older file did not.
+        given.setdefault("model_options", {})
         return cls(folder, {**with_defaults(given), **given}, found)
 
     def _write_config(self) -> None:
         """Write ``config.json``; ``out`` is the folder's name now, for the reader only."""
         self.options["out"] = str(self.folder)
         table = {option.name: self.options[option.name] for option in OPTIONS}
+        text = json.dumps({**table, FOUND: self.found}, indent=2, ensure_ascii=False)
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # a file's name that is no text: escaped, it comes back
+            text = json.dumps({**table, FOUND: self.found}, indent=2)
         with checkpoint.atomic_write(self.folder / CONFIG) as file:
-            json.dump({**table, FOUND: self.found}, file, indent=2, ensure_ascii=False)
-            file.write("\n")
+            file.write(text + "\n")
 
     # ------------------------------------------------------------------ training
 
@@ -176,22 +187,25 @@ class Run:
         options = self.options
         remove_leftovers(self.folder)
         backend.manual_seed(options["seed"])
-        model = setup.build_model(options, self.found["channels"])
+        model = network.build_model(options, self.found["channels"])
         model.to(setup.choose_device(options["device"]))
-        optimizer = setup.build_optimizer(options, model)
+        optimizer = objective.build_optimizer(options, model)
         void = self.data("train").ignore_index
         trainer = Trainer(
             model,
             self.loss(void),
             optimizer,
             num_classes=options["classes"],
-            schedule=build_schedule(options, optimizer, len(self._train_loader())),
+            schedule=build_schedule(options, optimizer, self.steps_per_epoch),
             schedule_every="step",
             ignore_index=void,
+            clip_grad=options["clip_grad"],
         )
         if (self.folder / LAST).exists():
             restore(trainer, self.folder)
         else:
+            if options["weights"] is not None:
+                self.loaded_weights = model.load_torch_weights(options["weights"])
             save_epoch(trainer, self.folder)
         return trainer
 
@@ -234,7 +248,7 @@ class Run:
             If it is for two classes and there are more.
         """
         weights = self.found.get("class_weights")
-        return setup.build_loss(self.options["loss"], self.options["classes"], void, weights)
+        return objective.build_loss(self.options["loss"], self.options["classes"], void, weights)
 
     def data(self, split: str) -> Dataset:
         """The training ("train") or validation ("val") part of the run's data."""
@@ -246,7 +260,16 @@ class Run:
         """Whole pictures in the form the network was trained on."""
         return setup.WholeImages(dataset, self.options["batch_size"], self.normalize)
 
-    def _train_loader(self) -> Any:
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in an epoch."""
+        return len(self._train_loader())
+
+    def first_batches(self, count: int) -> list[Batch]:
+        """The first training batches of the first epoch, at most so many."""
+        return list(itertools.islice(self._train_loader(), count))
+
+    def _train_loader(self) -> DataLoader:
         return setup.train_loader(self.options, self.data("train"), self.normalize)
 
     @property
@@ -270,15 +293,19 @@ class Run:
                 f"{self.folder} has no weights yet: finish an epoch with "
                 f"'minisegnet resume {self.folder}'"
             )
-        model = setup.build_model(self.options, self.found["channels"])
+        model = network.build_model(self.options, self.found["channels"])
+        state = checkpoint.load(path)
         try:
-            model.load_state_dict(checkpoint.load(path))
-        except (KeyError, TypeError) as error:
+            model.load_state_dict(state)
+        except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} does not fit {CONFIG}: {error}") from error
+        check_weights(state, str(path))
         model.to(setup.choose_device(device))
         return model
 
-    def evaluate(self, data: str | None = None, device: str = "auto") -> Evaluation:
+    def evaluate(
+        self, data: str | None = None, device: str = "auto", crf: bool = False
+    ) -> Evaluation:
         """Score the best weights on the validation part, or on other data.
 
         Parameters
@@ -287,6 +314,8 @@ class Run:
             A folder of images and masks, read with the run's scale and classes; of one with a
             split of its own, the validation part.
         device : "auto", "cpu" or "cuda"
+        crf : bool
+            Pass the logits through a fully connected random field (:mod:`minisegnet.crf`) first.
         """
         dataset = (
             self.data("val") if data is None else setup.other_data(self.options, self.found, data)
@@ -299,9 +328,11 @@ class Run:
             loss=self.loss(dataset.ignore_index),
             ignore_index=dataset.ignore_index,
             class_names=self.found["class_names"],
+            shapes=True,
+            refine=self._by_field if crf else None,
         )
 
-    def predict(self, model: SegmentationModel, image: ImageArray) -> MaskArray:
+    def predict(self, model: SegmentationModel, image: ImageArray, crf: bool = False) -> MaskArray:
         """The class of every pixel of one picture, at its own size.
 
         The network sees the picture at the scale of the training; the logits are brought back to
@@ -312,13 +343,15 @@ class Run:
         model : SegmentationModel
             Of :meth:`best_model`.
         image : array (C, H, W), float32 in 0..1
+        crf : bool
+            Pass the logits through a fully connected random field, at the training's scale.
 
         Returns
         -------
         array (H, W), int64
         """
         scaled = resize_image(image, self.options["size"]) if self.found["resize"] else image
-        logits = self._logits(model, scaled)
+        logits = self._logits(model, scaled, crf)
         size = (int(image.shape[1]), int(image.shape[2]))
         return to_numpy(_largest(logits, size))[0].astype(np.int64)
 
@@ -326,10 +359,16 @@ class Run:
         """The class of every pixel of a picture that has the training's scale already."""
         return to_numpy(self._logits(model, image).argmax(axis=1))[0].astype(np.int64)
 
-    def _logits(self, model: SegmentationModel, image: ImageArray) -> Array:
+    def _logits(self, model: SegmentationModel, image: ImageArray, crf: bool = False) -> Array:
         nothing = np.zeros(image.shape[1:], np.int64)
         prepared, _ = self.normalize(image, nothing, np.random.default_rng(0))
-        return predict_logits(model, prepared[None])
+        logits = predict_logits(model, prepared[None])
+        if not crf:
+            return logits
+        return self._by_field(logits, to_device(prepared[None], device_of(logits)))
+
+    def _by_field(self, logits: Array, images: Array) -> Array:
+        return by_field(logits, images, self.found["mean"], self.found["std"])
 
     def read_image(self, path: str | Path) -> ImageArray:
         """A picture with as many channels as the network takes."""
@@ -358,26 +397,6 @@ def _largest(logits: Array, size: tuple[int, int]) -> Array:
 
 
 # ---------------------------------------------------------------------------- options and folders
-
-
-def _check_found(found: Any, path: Path) -> None:
-    """Refuse a ``config.json`` whose facts about the data are not of the form that is written."""
-    shape = {
-        "channels": int,
-        "class_names": list,
-        "palette": list,
-        "mean": list,
-        "std": list,
-        "resize": bool,
-        "values": list,
-    }
-    if not isinstance(found, dict):
-        raise OptionError(f"{path} is damaged: {FOUND!r} is missing; restore the file")
-    for name, kind in shape.items():
-        if not isinstance(found.get(name), kind):
-            raise OptionError(
-                f"{path} is damaged: {FOUND}.{name} is {found.get(name)!r}; restore the file"
-            )
 
 
 def _refuse_used(folder: Path) -> None:

@@ -14,7 +14,10 @@ from typing import Any
 from minisegnet import optim
 from minisegnet.optim.schedules import Schedule
 
-__all__ = ["CosineCycles", "Held", "build_schedule"]
+__all__ = ["RISING", "CosineCycles", "Held", "WarmedPolynomial", "build_schedule"]
+
+RISING = {"cosine": 0.3, "onecycle": 0.3, "poly": 0.0}
+"""The schedules that can begin with a rise, and the share of it unless ``warm_up`` says another."""
 
 
 class CosineCycles(Schedule):
@@ -72,6 +75,50 @@ class CosineCycles(Schedule):
         return base * (self.floor + (1 - self.floor) * (1 + math.cos(math.pi * way)) / 2)
 
 
+class WarmedPolynomial(optim.PolynomialLR):
+    """``PolynomialLR`` after a rise in a line, from next to nothing to the optimizer's own rate.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    total_iters : int
+        Steps in all, those of the rise included.
+    power : float
+    warm_up : int
+        Steps of the rise, less than ``total_iters``.
+
+    Examples
+    --------
+    >>> from minisegnet.autograd import tensor
+    >>> optimizer = optim.SGD([tensor([1.0], requires_grad=True)], lr=0.6)
+    >>> schedule = WarmedPolynomial(optimizer, total_iters=5, power=2.0, warm_up=2)
+    >>> rates = []
+    >>> for _ in range(6):
+    ...     rates += schedule.last_lr
+    ...     schedule.step()
+    >>> [round(rate, 3) for rate in rates]
+    [0.2, 0.4, 0.6, 0.267, 0.067, 0.0]
+    """
+
+    def __init__(
+        self, optimizer: optim.Optimizer, total_iters: int, power: float, warm_up: int
+    ) -> None:
+        if not 0 <= warm_up < total_iters:
+            raise ValueError(
+                f"WarmedPolynomial: warm_up is {warm_up} and total_iters {total_iters}: choose "
+                "0 <= warm_up < total_iters"
+            )
+        self.warm_up = warm_up
+        super().__init__(optimizer, total_iters, power)
+
+    def _rate(self, base: float, group: int) -> float:
+        if self.last_epoch < self.warm_up:
+            return base * (self.last_epoch + 1) / (self.warm_up + 1)
+        falling = self.total_iters - self.warm_up
+        left = 1 - min(self.last_epoch - self.warm_up, falling) / falling
+        return base * left**self.power
+
+
 class Held:
     """A schedule that keeps its last learning rate after so many steps.
 
@@ -105,20 +152,32 @@ def build_schedule(
     options: Mapping[str, Any], optimizer: optim.Optimizer, steps_per_epoch: int
 ) -> Schedule | Held | None:
     """The schedule of a run, to be stepped after every step of the optimizer; None if constant."""
-    name = options["schedule"]
+    name, share = options["schedule"], options.get("warm_up")
     steps = options["schedule_epochs"] * steps_per_epoch
+    share = RISING.get(name, 0.0) if share is None else share
     if name == "constant":
         return None
     if name == "step":
         return optim.StepLR(optimizer, step_size=steps, gamma=0.3)
     if name == "cosine":
-        return CosineCycles(optimizer, period=steps, warm_up=3 * steps // 10)
+        return CosineCycles(optimizer, period=steps, warm_up=_part(share, steps))
     if name == "poly":
-        return Held(optim.PolynomialLR(optimizer, total_iters=steps, power=0.9), steps - 1)
-    momentum = options["optimizer"] != "rmsprop"
+        power = 0.9 if options.get("power") is None else options["power"]
+        if not (warm_up := _part(share, steps)):
+            return Held(optim.PolynomialLR(optimizer, total_iters=steps, power=power), steps - 1)
+        return Held(WarmedPolynomial(optimizer, steps, power, warm_up), steps - 1)
     return Held(
         optim.OneCycleLR(
-            optimizer, max_lr=options["lr"], total_steps=steps, cycle_momentum=momentum
+            optimizer,
+            max_lr=options["lr"],
+            total_steps=steps,
+            pct_start=share,
+            cycle_momentum=options["optimizer"] != "rmsprop",
         ),
         steps - 1,
     )
+
+
+def _part(share: float, steps: int) -> int:
+    """So many steps are a share of all of them; a tenth is not to lose one by rounding down."""
+    return min(int(share * steps + 1e-9), steps - 1)

@@ -1,18 +1,14 @@
-"""From the options of a run to its parts: data, network, loss, optimizer and schedule."""
+"""From the options of a run to its data and its device."""
 
 from __future__ import annotations
 
-import functools
-import inspect
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minisegnet import losses, models, optim
-from minisegnet.autograd import Tensor
 from minisegnet.backend import cuda_is_available, library_for
 from minisegnet.data import (
     DataLoader,
@@ -20,21 +16,17 @@ from minisegnet.data import (
     Folder,
     Shapes,
     mean_std,
-    median_frequency_weights,
     transforms,
 )
 from minisegnet.data.dataset import ImageArray, MaskArray
 from minisegnet.data.images import pack_colours
 from minisegnet.data.layouts import find_layout
-from minisegnet.models import SegmentationModel
-from minisegnet.train.inference import Batch, Loss
+from minisegnet.train.inference import Batch
+from minisegnet.train.network import crop_size
+from minisegnet.train.objective import NO_VOID, class_weights
 from minisegnet.train.options import LARGEST_SEED, OptionError
 
 SHAPES = "shapes"
-NO_VOID = -100
-"""The void label of data that has none: no pixel has it, except where a picture was padded."""
-
-LARGEST_CROP = 256
 _VALIDATION_SEED = LARGEST_SEED + 1  # so that no training set is drawn from this seed
 
 Facts = dict[str, Any]
@@ -184,8 +176,8 @@ def facts_of(options: dict[str, Any], train: Dataset, val: Dataset) -> Facts:
         "values": list(range(train.num_classes)),
         "void_value": None,
     }
-    if options["loss"] == WEIGHTED:
-        found["class_weights"] = median_frequency_weights(train).tolist()
+    if (weights := class_weights(options, train)) is not None:
+        found["class_weights"] = weights
     if isinstance(train, Folder) and isinstance(val, Folder):
         found["values"] = [int(value) for value in train.values]
         found["void_value"] = train.void_value
@@ -202,134 +194,41 @@ def train_loader(
     options: Mapping[str, Any], dataset: Dataset, normalize: transforms.Normalize
 ) -> DataLoader:
     """Shuffled batches of random crops, varied as ``--augment`` says."""
-    crop = options["crop"]
     void = NO_VOID if dataset.ignore_index is None else dataset.ignore_index
-    steps: list[transforms.Transform] = [
-        transforms.Pad(crop, label=void),
-        transforms.RandomCrop(crop),
-    ]
-    if options["augment"] != "none":
-        steps.append(transforms.RandomHorizontalFlip())
-    if options["augment"] == "turn":
-        steps += [transforms.RandomVerticalFlip(), transforms.RandomRot90()]
-    if options["augment"] != "none":
-        steps += [transforms.Brightness(0.2), transforms.Contrast(0.2)]
-    steps.append(normalize)
     return DataLoader(
         dataset,
         min(options["batch_size"], len(dataset)),
         shuffle=True,
         seed=options["seed"],
-        transform=transforms.Compose(steps),
+        transform=transforms.Compose([*_varied(options, void, normalize), normalize]),
         # A last batch of one or two pictures has batch statistics that tell nothing.
         drop_last=True,
     )
 
 
-# ---------------------------------------------------------------------------- network
+def _varied(
+    options: Mapping[str, Any], void: int, normalize: transforms.Normalize
+) -> list[transforms.Transform]:
+    """Random crops, and what ``--augment`` does to them."""
+    level, crop = options["augment"], crop_size(options["crop"])
+    steps: list[transforms.Transform]
+    if level == "scale":
+        low, high = options["scales"]
+        steps = [transforms.RandomScaledCrop(crop, low, high, void, normalize.mean)]
+    else:
+        steps = [transforms.Pad(crop, label=void), transforms.RandomCrop(crop)]
+    if level == "none":
+        return steps
+    steps.append(transforms.RandomHorizontalFlip())
+    if level == "turn":
+        steps += [transforms.RandomVerticalFlip(), transforms.RandomRot90()]
+    steps += [transforms.Brightness(0.2), transforms.Contrast(0.2)]
+    if level == "scale":
+        steps.append(transforms.Saturation(0.3))
+    return steps
 
 
-def model_defaults(name: str, share: int) -> dict[str, Any]:
-    """The size of a toy: the paper's width by ``share``, three poolings where that is free."""
-    parameters = inspect.signature(models.TABLE[name].make).parameters
-    defaults: dict[str, Any] = {"base": 1, "depth": None}
-    if "base" in parameters:
-        defaults["base"] = max(1, int(parameters["base"].default) // share)
-    if "depth" in parameters:
-        defaults["depth"] = 3
-    return defaults
-
-
-def build_model(options: Mapping[str, Any], channels: int) -> SegmentationModel:
-    """The network, its weights drawn from the one generator.
-
-    Raises
-    ------
-    OptionError
-        If the network does not have an option that was given.
-    """
-    parameters = inspect.signature(models.TABLE[options["model"]].make).parameters
-    chosen = {}
-    for name in ("base", "depth"):
-        if options[name] is None:
-            continue
-        if name not in parameters:
-            raise OptionError(f"--{name}: the model {options['model']} has no such option: drop it")
-        chosen[name] = options[name]
-    return models.build(
-        options["model"], in_channels=channels, num_classes=options["classes"], **chosen
-    )
-
-
-def default_crop(model: SegmentationModel, side: int) -> int:
-    """The largest side that the network takes of pictures whose shortest side is ``side``."""
-    largest = min(side, LARGEST_CROP)
-    accepted = (size for size in range(largest, 0, -1) if model.accepts(size))
-    return next(accepted, model.next_size(largest))
-
-
-def check_crop(model: SegmentationModel, crop: int) -> None:
-    """Refuse a crop that the network does not take.
-
-    Raises
-    ------
-    OptionError
-        With the nearest sizes that it does take.
-    """
-    if not model.accepts(crop):
-        near = {default_crop(model, crop), model.next_size(crop)}
-        raise OptionError(
-            f"--crop is {crop}: {type(model).__name__} of this depth does not halve it evenly: "
-            f"give {' or '.join(map(str, sorted(near)))}"
-        )
-
-
-# ---------------------------------------------------------------------------- objective
-
-
-BINARY = frozenset({"binary_cross_entropy", "balanced_cross_entropy"})
-"""Losses of one map of logits, foreground against background."""
-
-WEIGHTED = "weighted_cross_entropy"
-"""The loss that gets the median-frequency weights of the training masks."""
-
-
-def build_loss(
-    name: str, classes: int, void: int | None, weights: list[float] | None = None
-) -> Loss:
-    """The function of ``minisegnet.losses``, with void label and class weights filled in.
-
-    Of two maps of logits a binary loss gets the difference, for softmax over two classes is the
-    sigmoid of that difference.
-    """
-    function: Callable[..., Tensor] = getattr(losses, name)
-    ignore = NO_VOID if void is None else void
-    if name == WEIGHTED:
-        return functools.partial(function, weight=weights, ignore_index=ignore)
-    if name not in BINARY:
-        return functools.partial(function, ignore_index=ignore)
-    if classes != 2:
-        raise OptionError(
-            f"--loss {name} is for two classes and there are {classes}: choose another, such as "
-            "cross_entropy"
-        )
-
-    def binary(logits: Tensor, target: Tensor) -> Tensor:
-        return function(logits[:, 1] - logits[:, 0], target, ignore_index=ignore)
-
-    return binary
-
-
-def build_optimizer(options: Mapping[str, Any], model: SegmentationModel) -> optim.Optimizer:
-    """The optimizer over all the weights."""
-    lr, decay = options["lr"], options["weight_decay"]
-    makers: dict[str, Callable[[], optim.Optimizer]] = {
-        "adam": lambda: optim.Adam(model.parameters(), lr=lr, weight_decay=decay),
-        "adamw": lambda: optim.AdamW(model.parameters(), lr=lr, weight_decay=decay),
-        "sgd": lambda: optim.SGD(model.parameters(), lr=lr, momentum=0.9, weight_decay=decay),
-        "rmsprop": lambda: optim.RMSprop(model.parameters(), lr=lr, weight_decay=decay),
-    }
-    return makers[options["optimizer"]]()
+# ---------------------------------------------------------------------------- device
 
 
 def choose_device(name: str) -> str:

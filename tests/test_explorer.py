@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -75,6 +77,23 @@ def test_command_leaves_what_is_not_its_own(tmp_path, name, capsys):
     assert captured.out == ""
     assert re.fullmatch(r"error: .+\n", captured.err)
     assert (tmp_path / "notes.html").read_text("utf-8") == "<p>mine</p>"
+
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+
+
+@pytest.mark.skipif(not (DOCS / "conf.py").is_file(), reason="the documentation is not here")
+def test_documentation_has_the_page_where_it_links_to_it(tmp_path):
+    spec = importlib.util.spec_from_file_location("docs_explorer", DOCS / "_ext" / "explorer.py")
+    extension = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(extension)
+    app = SimpleNamespace(builder=SimpleNamespace(format="html"), outdir=tmp_path)
+    extension.write_page(app, None)
+    (written,) = tmp_path.iterdir()
+    assert written.read_text("utf-8") == explain.explorer_page()
+    page = (DOCS / "verify_transposed_convolution.md").read_text("utf-8")
+    assert f'<a href="{written.name}">' in page
+    assert '"explorer"' in (DOCS / "conf.py").read_text("utf-8")
 
 
 # ------------------------------------------------------------------ in a browser
@@ -213,7 +232,18 @@ def problem(page: Any) -> str:
 @pytest.mark.browser
 def test_scripts_agree_with_the_engine_on_hundreds_of_settings(opened):
     sets = fitting(600, seed=1) + fitting(60, seed=2, sides=8)
-    script = """sets => sets.map(s => [convTranspose2d(s), byRecipe(s), byMatrix(s)])"""
+    script = """sets => sets.map(s => {
+        const { size, input } = geometry(s);
+        const weight = (tap) => (tap ? s.kernel[tap[0]][tap[1]] : 0);
+        const row = (r, c) => table(input, (i, j) => weight(matrixTap(s, [r, c], [i, j])));
+        const times = (weights) =>
+            table(input, (i, j) => ({ value: weights[i][j] * s.input[i][j] }));
+        return [
+            convTranspose2d(s),
+            table(size, (r, c) => sum(windowTerms(s, r, c))),
+            table(size, (r, c) => sum(times(row(r, c)).flat())),
+        ];
+    })"""
     for s, found in zip(sets, opened().evaluate(script, list(map(in_script, sets))), strict=True):
         expected = convolved(s)
         for values in found:
@@ -348,6 +378,39 @@ def test_pointing_lights_the_same_factors_everywhere(opened):
     assert page.inner_text(".detail") == (
         "input[0, 0] * kernel[0, 0] = 1*1 = 1 is added to result[0, 0]."
     )
+
+
+@pytest.mark.browser
+def test_what_is_lit_adds_up_to_the_cell_in_every_view(opened):
+    page = opened()
+    script = """() => {
+        const lit = (view, kind) => [...document.querySelectorAll(
+            `td[data-view^="${view}"].lit-${kind}`)];
+        const number = (cell) => Number(cell.textContent);
+        const add = (values) => values.reduce((total, value) => total + value, 0);
+        return [...document.querySelectorAll('td[data-view="result"]')].map((cell) => {
+            goTo(placeOf(cell));
+            const [r, c] = placeOf(cell).map((n, a) => n + page.model.s.padding[a]);
+            const window = [...lit("whole", "factor"), ...lit("whole", "zero")];
+            const targets = ["canvas", "frame", "result", "answer"].flatMap(
+                (view) => lit(view, "target"));
+            return {
+                places: targets.slice(0, 2).map(placeOf).concat([[r, c]]),
+                sums: [
+                    ...targets.map(number),
+                    add(window.map((each) => number(each) * Number(each.dataset.tap))),
+                    add(lit("stamp", "factor").map(number)),
+                    add(lit("matrix", "factor").map((each) => number(each) *
+                        number(cellAt("column", 0, each.dataset.c)))),
+                ],
+            };
+        });
+    }"""
+    for s in fitting(10, seed=10, sides=4):
+        go(page, fragment(s, at="0,0"))
+        for total, found in zip(convolved(s).ravel(), page.evaluate(script), strict=True):
+            assert found["sums"] == [total] * 7, s
+            assert found["places"][0] == found["places"][1] == found["places"][2], s
 
 
 @pytest.mark.browser

@@ -136,11 +136,6 @@ function windowTerms(s, r, c) {
   }).flat();
 }
 
-// The result by the recipe: no stamp is used, so that the two can be compared.
-function byRecipe(s) {
-  return table(geometry(s).size, (r, c) => sum(windowTerms(s, r, c)));
-}
-
 // ------------------------------------------------------------------ the matrix
 
 // Which kernel cell leads from an input cell to a result cell; null where none does.
@@ -149,20 +144,6 @@ function matrixTap(s, to, from) {
   const kernel = rowsAndColumns(s.kernel);
   const fits = AXES.every((a) => Number.isInteger(tap[a]) && tap[a] >= 0 && tap[a] < kernel[a]);
   return fits ? tap : null;
-}
-
-function byMatrix(s) {
-  const g = geometry(s);
-  return table(g.size, (r, c) => {
-    let total = 0;
-    for (let i = 0; i < g.input[0]; i++) {
-      for (let j = 0; j < g.input[1]; j++) {
-        const tap = matrixTap(s, [r, c], [i, j]);
-        if (tap) total += s.kernel[tap[0]][tap[1]] * s.input[i][j];
-      }
-    }
-    return total;
-  });
 }
 
 // ------------------------------------------------------------------ overlap

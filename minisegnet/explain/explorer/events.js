@@ -195,7 +195,9 @@ function begin() {
     ["extra", "output padding"], ["cut", "cut off"], ["lit-factor", "multiplied"],
     ["lit-zero", "in the window, but zero"], ["lit-target", "the sum"]];
   fill("legend", ...legend.map(([className, words]) =>
-    element("span", {}, element("i", { className: `swatch ${className}` }), words)));
+    element("span", {}, element("i", {
+      className: `swatch ${className}`, textContent: className === "cut" ? "0" : "",
+    }), words)));
   listen();
   loadAddress();
 }

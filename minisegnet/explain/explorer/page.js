@@ -8,7 +8,6 @@ const page = {
   model: null,
   look: freshLook(),
   pointed: null, // the cell that the mouse or the focus is on
-  example: null,
   player: null,
   addressTimer: null,
   problemTimer: null,

@@ -19,7 +19,7 @@ try:
     from minisegnet import functional, losses, metrics, models, nn, optim
     from minisegnet.anomaly import detect_anomaly
     from minisegnet.autograd import Tensor, no_grad, tensor
-    from minisegnet.backend import cuda_is_available, manual_seed
+    from minisegnet.backend import cuda_is_available, manual_seed, set_tf32
     from minisegnet.checkpoint import load, save
     from minisegnet.gradcheck import gradcheck
     from minisegnet.kernels.parallel import get_num_threads, set_num_threads
@@ -56,6 +56,7 @@ __all__ = [
     "plot",
     "save",
     "set_num_threads",
+    "set_tf32",
     "tensor",
     "train",
 ]

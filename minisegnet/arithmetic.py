@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from minisegnet.backend import Array, DType, array_module, library_of, to_device
+from minisegnet.kernels import products
 
 Rule = tuple[Array, Callable[[Array], tuple[Any, ...]]]
 
@@ -133,16 +134,16 @@ def matmul(a: Array, b: Array) -> Rule:
         grad = grad[..., None, :] if a.ndim == 1 else grad
 
         def left():
-            full = grad @ columns.swapaxes(-1, -2)
+            full = products.matmul(grad, columns.swapaxes(-1, -2))
             return full[..., 0, :] if a.ndim == 1 else full
 
         def right():
-            full = rows.swapaxes(-1, -2) @ grad
+            full = products.matmul(rows.swapaxes(-1, -2), grad)
             return full[..., :, 0] if b.ndim == 1 else full
 
         return left, right
 
-    return a @ b, backward
+    return products.matmul(a, b), backward
 
 
 def negative(x: Array) -> Rule:

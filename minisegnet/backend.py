@@ -8,6 +8,7 @@ on both. This is the only file that imports CuPy, and it does so when a GPU is f
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -95,6 +96,8 @@ def _find_cuda() -> Library | None:
             ndimage=_import("cupyx.scipy.ndimage"),
         )
     )
+    if _tf32 is not None:
+        _tell_cupy(cupy, _tf32)
     return _by_device["cuda"]
 
 
@@ -211,6 +214,58 @@ def synchronize(device: str = "cpu") -> None:
 def special(array: Array) -> Any:
     """``scipy.special`` or its CuPy mirror, whichever owns the array."""
     return library_of(array).special()
+
+
+_tf32: bool | None = None
+
+
+def set_tf32(on: bool) -> None:
+    """Whether a GPU's matrix products may round their float32 factors to TF32, for speed.
+
+    TF32 has the range of float32 and 10 bits of mantissa instead of 23, so products are right to
+    about three digits; sums are still float32. Tensor cores (compute capability 8.0 and later)
+    compute with it several times faster. It is off until it is asked for; PyTorch's convolutions
+    have it on, its matrix products off. On the CPU nothing changes.
+
+    Examples
+    --------
+    >>> set_tf32(True); tf32_is_on()
+    True
+    >>> set_tf32(False)
+    """
+    global _tf32
+    _tf32 = bool(on)
+    # CuPy reads this when it multiplies for the first time, and never again.
+    os.environ["CUPY_TF32"] = "1" if _tf32 else "0"
+    if "cuda" in _by_device:
+        _tell_cupy(_by_device["cuda"].module, _tf32)
+
+
+def tf32_is_on() -> bool:
+    """Whether :func:`set_tf32` is on, or else the environment variable ``CUPY_TF32``."""
+    return os.environ.get("CUPY_TF32", "0") not in ("", "0") if _tf32 is None else _tf32
+
+
+def _tell_cupy(cupy: Any, tf32: bool) -> None:
+    linalg = cupy._core._routines_linalg
+    kind = linalg.COMPUTE_TYPE_TF32 if tf32 else linalg.COMPUTE_TYPE_DEFAULT
+    linalg.set_compute_type("float32", kind)
+
+
+def device_memory(device: str = "cuda") -> tuple[int, int]:
+    """Bytes of a GPU's memory that arrays use now, and that the pool of arrays has ever taken.
+
+    The pool keeps what arrays give back, so what it has taken is the highest that was needed at
+    once, unless it was told to give memory back to the GPU in between. A recorded step has a pool
+    of its own, which is not counted. (0, 0) on a device without a pool.
+
+    Examples
+    --------
+    >>> device_memory("cpu")
+    (0, 0)
+    """
+    pool = getattr(library_for(device).module, "get_default_memory_pool", None)
+    return (0, 0) if pool is None else (pool().used_bytes(), pool().total_bytes())
 
 
 _generator = np.random.default_rng(0)

@@ -1,10 +1,10 @@
 """Steps that never wait for the device, and steps that are recorded once and replayed.
 
-The host runs ahead of a GPU: it queues work and goes on. It has to stop and wait as soon as it looks
-at a value, so a training step should look at none. And the launches of a whole step can be recorded
-as a CUDA graph, which the host then sends with a single call. While a step is recorded nothing is
-computed, so nothing may be looked at; and what the host puts in, such as a learning rate, would be
-put in once for all. Whoever needs one of the two says so here, in one line:
+The host runs ahead of a GPU: it queues work and goes on. It has to stop and wait as soon as it
+looks at a value, so a training step should look at none. And the launches of a whole step can be
+recorded as a CUDA graph, which the host then sends with a single call. While a step is recorded
+nothing is computed, so nothing may be looked at; and what the host puts in, such as a learning
+rate, would be put in once for all. Whoever needs one of the two says so here, in one line:
 
 - :func:`refuse` looks for values that are not allowed: at once, or, inside :func:`deferred`,
   whenever the host reads from the device anyway;

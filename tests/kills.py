@@ -200,7 +200,7 @@ def one_run(chance: random.Random, folder: Path, seconds: float, writing: bool) 
     target = chance.choice(("last.safetensors", "model.safetensors", "history.csv", "config.json"))
     moments = []
     command: tuple[str, ...] = ("train", *OPTIONS, "--out", str(folder))
-    for _ in range(chance.choice((1, 1, 2))):
+    for part in chance.choice(((0.9,), (0.9,), (0.6, 0.4))):
         process = start(*command, slow=writing)
         if writing and target != "config.json":
             # Not always the first one that is written.
@@ -208,7 +208,7 @@ def one_run(chance: random.Random, folder: Path, seconds: float, writing: bool) 
             while process.poll() is None and skip > 0:
                 time.sleep(0.01)
                 skip -= 0.01
-        after = 60.0 if writing else chance.uniform(0.0, 1.1 * seconds)
+        after = 60.0 if writing else chance.uniform(0.0, part * seconds)
         broken = break_off(process, after, folder, target if writing else "")
         moments.append(broken.moment)
         check_folder(folder, last_reported(broken.out))

@@ -202,6 +202,7 @@ def test_a_config_that_is_no_config(capsys, run, content, words):
         ("base", 3, "shapes differ"),
         ("depth", 2, "shapes differ"),
         ("zzz", 1, "unknown key 'zzz'"),
+        ("data", "rhapes", "run/config.json: --train-size is for procedural shapes"),
         ("bach_size", 1, "did you mean 'batch_size'?"),
         ("found", None, "'found' is missing"),
         ("found", [], "'found' is missing"),

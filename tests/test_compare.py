@@ -214,6 +214,15 @@ def test_a_budget_of_seconds_sets_the_epochs(config, capsys):
     assert schedule["schedule"]["total_steps"] == result.steps == schedule["taken"] + 1
 
 
+def test_when_every_network_fails_the_exit_code_says_so(config, capsys):
+    code, out, err = compare(
+        capsys, "--config", config, "--epochs", 1, "--models", "unet-valid", "--out", "c"
+    )
+    assert (code, err) == (1, "")
+    assert "every network failed: c/comparison.md says why" in out
+    assert "--crop is 32" in Path("c/comparison.md").read_text()
+
+
 @pytest.mark.parametrize(
     "arguments, words",
     [

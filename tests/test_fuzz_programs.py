@@ -341,12 +341,12 @@ class Programs(RuleBasedStateMachine):
                 return
         name = "conv_transpose2d" if transposed else "conv2d"
 
-        def line(lib: Any, x: Any, w: Any, z: Any) -> Any:
-            added = regrid(z, (out,), 1) if bias else None
+        def line(lib: Any, x: Any, w: Any, z: Any = None) -> Any:
+            added = None if z is None else regrid(z, (out,), 1)
             x, w = regrid(x, shape, 1), regrid(w, weights, 3) * 0.4
             return getattr(lib, name)(x, w, added, dilation=dilation, **options)
 
-        self.add(line, a, b, c)
+        self.add(line, *((a, b, c) if bias else (a, b)))
 
     @rule(data=st.data(), kind=st.sampled_from(["max", "avg", "resize", "pad"]))
     def maps(self, data: st.DataObject, kind: str) -> None:

@@ -37,8 +37,9 @@ def test_killed_and_taken_up_it_is_the_run_that_nobody_touched(tmp_path, whole, 
     folder = tmp_path / "run"
     process = kills.start("train", *kills.OPTIONS, "--out", str(folder), slow=bool(writing))
     if writing:  # the first epoch's files, not those of the beginning
-        while not (folder / "history.csv").exists() and process.poll() is None:
-            pass
+        begun = (folder / "last.safetensors", folder / "history.csv")
+        while not all(path.exists() for path in begun) and process.poll() is None:
+            time.sleep(0.005)
     after = 60 if writing else random.Random(5).uniform(0.3, 0.8) * seconds
     broken = kills.break_off(process, after, folder, writing)
     assert broken.code == -signal.SIGKILL

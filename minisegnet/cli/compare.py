@@ -10,6 +10,7 @@ import click
 import numpy as np
 
 from minisegnet import plot
+from minisegnet.cli.display import counted
 from minisegnet.cli.errors import FAILED, INTERRUPTED, Command
 from minisegnet.cli.pictures import colours
 from minisegnet.cli.training import checked
@@ -151,8 +152,11 @@ def compare(
         return INTERRUPTED
     _leave(comparison)
     results = comparison.results()
+    if all(row.error for row in results):
+        click.echo(f"every network failed: {folder / MARKDOWN} says why")
+        return FAILED
     click.echo(f"{folder} holds {CSV}, {MARKDOWN}, {FIGURE}, {PREDICTIONS}, and a run a network")
-    return FAILED if all(row.error for row in results) else 0
+    return 0
 
 
 def _default_folder(data: str) -> Path:
@@ -164,7 +168,7 @@ def _told(comparison: Comparison) -> str:
     budget = (
         f"about {comparison.seconds:g} s"
         if comparison.seconds is not None
-        else f"{comparison.epochs} epochs"
+        else counted(comparison.epochs or 0, "epoch")
     )
     options = comparison.options
     return (
@@ -193,7 +197,7 @@ def _train(comparison: Comparison, name: str) -> None:
     again = ", done before" if known is not None else ""
     click.echo(
         f"{name}: mean IoU {result.mean_iou:.4f}, pixel accuracy {result.pixel_accuracy:.4f}, "
-        f"{result.epochs} epochs in {result.seconds:.0f} s{again}"
+        f"{counted(result.epochs or 0, 'epoch')} in {result.seconds:.0f} s{again}"
     )
 
 

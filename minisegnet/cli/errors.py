@@ -61,6 +61,9 @@ class _Helpful(click.Command):
             raise click.UsageError(
                 f"no option {error.option_name} in '{ctx.command_path}': {advice}"
             ) from None
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx  # whose help to see
+            raise
 
 
 def _option_meant(typed: str, known: Sequence[str]) -> str | None:

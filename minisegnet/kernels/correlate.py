@@ -24,9 +24,11 @@ from typing import Any
 import numpy as np
 
 from minisegnet.backend import Array, array_module
+from minisegnet.kernels import depthwise
 from minisegnet.kernels.gathering import BAND_NUMBERS, Band, Gathering
 from minisegnet.kernels.parallel import run_shares
 from minisegnet.kernels.phases import Pair, Phase, phases
+from minisegnet.kernels.products import matmul
 from minisegnet.kernels.rows import add_to_columns
 
 __all__ = [
@@ -251,7 +253,16 @@ def _slide(
         products = xp.zeros((cells.shape[1], x.shape[1] // groups, *kernel_size), dtype=x.dtype)
         cells = cells.transpose(0, 2, 3, 1)
     outputs = len(kernels if kernels is not None else products)
+    # A kernel for each channel by itself; so are both gradients of one (of as many outputs).
+    alone = xp is np and groups == x.shape[1] == outputs > 1
     for phase in found if len(x) else ():
+        if alone:
+            if kernels is not None:
+                depthwise.correlate(maps, kernels, phase.outputs_of(out), phase)
+            if cells is not None:
+                sums = depthwise.products(maps, phase.outputs_of(cells), phase)
+                phase.taps_of(products)[...] = sums.transpose(2, 0, 1)[:, None]
+            continue
         write = None if kernels is None else _times_kernels(kernels, out, phase, groups)
         read = None if cells is None else _times_cells(cells, phase, groups)
         windows = Gathering(maps, phase, groups, outputs)
@@ -298,13 +309,13 @@ def _times_kernels(w: Array, out: Array, phase: Phase, groups: int) -> Task:
         if in_one_piece and groups == 1 and block.dtype == columns.dtype:
             # All windows of the band in one product: the larger, the better.
             rows = columns.reshape(-1, columns.shape[-1])
-            xp.matmul(rows, matrix[0], out=block.reshape(-1, block.shape[-1]))
+            matmul(rows, matrix[0], out=block.reshape(-1, block.shape[-1]))
         elif xp is np:
             # A product for each row of outputs, written to where it belongs.
             split = block.reshape(*block.shape[:3], groups, -1).transpose(3, 0, 1, 2, 4)
             np.matmul(columns, matrix[:, None, None], out=split)
         else:
-            product = xp.matmul(_one_matrix(columns), matrix).transpose(1, 0, 2)
+            product = matmul(_one_matrix(columns), matrix).transpose(1, 0, 2)
             block[...] = product.reshape(block.shape)
 
     return write
@@ -312,14 +323,14 @@ def _times_kernels(w: Array, out: Array, phase: Phase, groups: int) -> Task:
 
 def _times_cells(cells: Array, phase: Phase, groups: int) -> Task:
     """Multiply windows (groups, n, rows, columns, K) with their cells, summed over the band."""
-    xp, source = array_module(cells), phase.outputs_of(cells)
+    source = phase.outputs_of(cells)
 
     def read(columns: Array, n: slice, r: slice) -> Array:
         block = source[n, r]
         block = block.reshape(*block.shape[:3], groups, -1)
         if columns.flags.c_contiguous:
             rows = block.reshape(-1, groups, block.shape[4]).transpose(1, 2, 0)
-            return xp.matmul(rows, _one_matrix(columns))
+            return matmul(rows, _one_matrix(columns))
         return np.matmul(block.transpose(3, 0, 1, 4, 2), columns).sum(axis=(1, 2))
 
     return read

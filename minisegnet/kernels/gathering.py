@@ -20,6 +20,7 @@ import math
 import numpy as np
 
 from minisegnet.backend import Array, array_module
+from minisegnet.kernels import cuda
 from minisegnet.kernels.parallel import get_num_threads, scratch
 from minisegnet.kernels.phases import Pair, Phase
 
@@ -106,8 +107,10 @@ class Gathering:
 
         They may lie in memory that the thread's next call uses again.
         """
+        if cuda.serves(self._maps):
+            return cuda.gather(self._maps, self._phase, self._groups, n, r)
         rows, columns = self._phase
-        frame = _framed(self._maps[n], rows.span(r.start, r.stop), columns.span(0, columns.length))
+        frame = framed(self._maps[n], rows.span(r.start, r.stop), columns.span(0, columns.length))
         return (self._gather_overlapping if self._overlapping else self._gather)(frame)
 
     def _gather(self, frame: Array) -> Array:
@@ -167,8 +170,17 @@ def _evenly(count: int, at_once: int) -> int:
     return -(-count // max(times, 1))
 
 
-def _framed(maps: Array, rows: Pair, columns: Pair) -> Array:
-    """Exactly these rows and columns of the maps (N, H, W, C), zeros where there are none."""
+def framed(maps: Array, rows: Pair, columns: Pair) -> Array:
+    """Exactly these rows and columns of the maps (N, H, W, C), zeros where there are none.
+
+    In memory that the thread's next call uses again.
+
+    Examples
+    --------
+    >>> framed(np.array([[[[1], [2], [3]]]]), rows=(0, 2), columns=(1, 4))[0, :, :, 0]
+    array([[2, 3, 0],
+           [0, 0, 0]])
+    """
     inside = [
         slice(max(first, 0), max(min(behind, n), 0))
         for (first, behind), n in zip((rows, columns), maps.shape[1:3], strict=True)

@@ -9,9 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from minisegnet.backend import Array, array_module
+from minisegnet.kernels import cuda
+from minisegnet.kernels.cuda import on_gpu
 from minisegnet.kernels.maps import Pair
 
 
+@on_gpu(cuda.put)
 def put(values: Array, places: Array, size: Pair) -> tuple[Array, Array | None]:
     """A map of zeros with each value at its place.
 

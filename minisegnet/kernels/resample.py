@@ -19,6 +19,7 @@ import numpy as np
 from minisegnet.backend import Array, array_module, device_of, to_device
 from minisegnet.kernels.maps import Pair, over_images
 from minisegnet.kernels.parallel import scratch
+from minisegnet.kernels.products import matmul
 
 # Below this many neighbours in memory that share a weight, copying the weight to each is faster.
 LONG_RUN = 512
@@ -232,7 +233,7 @@ def _apply(x: Array, table: Table, out: Array) -> None:
     index, weight, idle = _on_device(table, device_of(x), x.dtype)
     run = x.shape[2]
     if table.is_full:
-        out[...] = xp.matmul(weight.T, x)
+        out[...] = matmul(weight.T, x)
         return
     weight = weight[:, :, None]
     if run < LONG_RUN and xp is np:

@@ -19,6 +19,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from minisegnet.backend import Array, array_module
+from minisegnet.kernels import cuda
+from minisegnet.kernels.cuda import on_gpu
 from minisegnet.kernels.parallel import run_bands, scratch
 
 #: How many values a band holds: half a megabyte of float32, which stays in the cache.
@@ -80,6 +82,7 @@ def from_table(table: Array, shape: Sequence[int], axis: int = 1) -> Array:
     return array_module(table).moveaxis(table.reshape(*lengths, columns), -1, axis)
 
 
+@on_gpu(cuda.column_sums)
 def column_sums(table: Array) -> Array:
     """The sum of each column.
 
@@ -95,6 +98,7 @@ def column_sums(table: Array) -> Array:
     return _add_up(parts, table)
 
 
+@on_gpu(cuda.column_moments)
 def column_moments(table: Array) -> tuple[Array, Array]:
     """The mean and the (biased) variance of each column, in one pass over the table.
 
@@ -130,6 +134,7 @@ def column_moments(table: Array) -> tuple[Array, Array]:
     return mean, _add_up(squares, table) / count
 
 
+@on_gpu(cuda.column_products)
 def column_products(table: Array, mean: Array, other: Array) -> tuple[Array, Array]:
     """For each column the sum of ``other``, and that of ``(table - mean) * other``.
 
@@ -153,6 +158,7 @@ def column_products(table: Array, mean: Array, other: Array) -> tuple[Array, Arr
     return _add_up(sums, table), _add_up(products_, table)
 
 
+@on_gpu(cuda.scale_columns)
 def scale_columns(table: Array, scale: Array, shift: Array) -> Array:
     """``table * scale + shift``, with one scale and shift for each column."""
     xp = array_module(table)
@@ -189,6 +195,7 @@ def add_to_columns(table: Array, values: Array) -> None:
     run_bands(array_module(table), work, _bands(wide))
 
 
+@on_gpu(cuda.mix_columns)
 def mix_columns(table: Array, scale: Array, other: Array, factor: Array, shift: Array) -> Array:
     """``table * scale + other * factor + shift``, with one of each for a column."""
     xp = array_module(table)

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minisegnet.backend import Array, array_module
+from minisegnet.kernels import cuda
+from minisegnet.kernels.cuda import on_gpu
 from minisegnet.kernels.maps import Pair, like, over_images
 
 
@@ -152,6 +154,7 @@ def _lowest(dtype: Any) -> Any:
     return False if dtype.kind == "b" else np.iinfo(dtype).min
 
 
+@on_gpu(cuda.max_over_windows)
 def max_over_windows(x: Array, windows: Windows) -> tuple[Array, Array]:
     """The largest value under each window, and the number of the tap that saw it.
 
@@ -210,6 +213,7 @@ def winning_cells(winner: Array, windows: Windows) -> Array:
     return cell
 
 
+@on_gpu(cuda.scatter_to_winners)
 def scatter_to_winners(grad: Array, winner: Array, windows: Windows) -> Array:
     """The adjoint of :func:`max_over_windows`: each value goes to the cell that won its window.
 

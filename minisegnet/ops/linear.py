@@ -9,6 +9,7 @@ import numpy as np
 from minisegnet.arithmetic import Rule, as_float, promote
 from minisegnet.autograd import op
 from minisegnet.backend import Array, array_module, generator
+from minisegnet.kernels.products import matmul
 from minisegnet.kernels.rows import column_sums
 from minisegnet.replay import drawn
 
@@ -54,7 +55,7 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Rule:
             f"bias has shape {tuple(bias.shape)} but there are {w.shape[0]} output features: "
             f"make it ({w.shape[0]},)"
         )
-    value = x @ w.T
+    value = matmul(x, w.T)
     if bias is not None:
         value = value + bias.astype(value.dtype, copy=False)
 
@@ -62,8 +63,8 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Rule:
         rows = math.prod(x.shape[:-1])
         grad_rows = grad.reshape(rows, w.shape[0])
         return (
-            lambda: grad @ w,
-            lambda: grad_rows.T @ x.reshape(rows, w.shape[1]),
+            lambda: matmul(grad, w),
+            lambda: matmul(grad_rows.T, x.reshape(rows, w.shape[1])),
             lambda: column_sums(grad_rows),
         )
 

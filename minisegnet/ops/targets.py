@@ -45,9 +45,7 @@ def class_targets(
             f"ignore_index={found[-1]}"
         )
 
-    unexplained = (
-        f"{op}: the labels hold others, but {allowed}: {advice}label out with ignore_index"
-    )
+    unexplained = f"{op}: the labels hold others, but {allowed}: {advice}label out"
     refuse(wrong, ValueError(unexplained), explained)
     return classes, valid
 

@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -274,6 +275,7 @@ def work(job: dict[str, Any]) -> None:
     """Train one network and write its result: what the process of a network does."""
     folder = Path(job["options"]["out"])
     name = job["options"]["model"]
+    warnings.simplefilter("ignore")  # overflow is found by the trainer, and told as a failure
     try:
         result = _measured(job)
     except KeyboardInterrupt:

@@ -190,6 +190,13 @@ OPTIONS: tuple[Option, ...] = (
     Option("val_size", _COUNT, "N", "Procedural pictures to score on."),
     Option("seed", whole(0, LARGEST_SEED), "N", "The same seed gives the same run."),
     Option("device", one_of(lambda: DEVICES), "auto|cpu|cuda", "Where to compute."),
+    Option(
+        "precision",
+        one_of(lambda: PRECISIONS),
+        "|".join(PRECISIONS),
+        "What a GPU rounds the factors of its matrix products to: tf32 is faster.",
+    ),
+    Option("capture", switch, "", "Record the training step as a CUDA graph (on a GPU only)."),
     Option("out", path_text, "DIR", "Folder of the run.  [default: runs/<model>-<data>-<n>]"),
     Option("quiet", switch, "", "Print only the result."),
 )

@@ -137,7 +137,11 @@ class Run:
         check_found(found, given["classes"], path)
         # The toys of today may have options that those of an older file did not.
         given.setdefault("model_options", {})
-        return cls(folder, {**with_defaults(given), **given}, found)
+        try:
+            options = {**with_defaults(given), **given}
+        except OptionError as error:  # options that do not go together
+            raise OptionError(f"{path}: {error}") from None
+        return cls(folder, options, found)
 
     def _write_config(self) -> None:
         """Write ``config.json``; ``out`` is the folder's name now, for the reader only."""

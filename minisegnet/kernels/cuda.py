@@ -1,0 +1,388 @@
+"""Kernels of our own for NVIDIA GPUs, where the plain ones would need many launches.
+
+Each function here does what the plain one of the same name does, which stands decorated with
+:func:`on_gpu` and remains reachable as ``function.plain``: the two must agree. The plain versions
+say what is meant; these say how one launch does it. Nothing here is used on the CPU.
+
+Two habits make the kernels short. One thread makes one number of the result and looks for whatever
+goes into it; so no two threads write to one place, and sums come out the same at every run. And
+indices are 32-bit, which a GPU divides several times faster, unless an array is too large for that.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minisegnet.backend import Array, array_module, device_of
+
+if TYPE_CHECKING:
+    from minisegnet.kernels.phases import Phase
+    from minisegnet.kernels.windows import Windows
+
+__all__ = ["on_gpu", "source"]
+
+#: Threads that start together, and the most of such blocks; then each thread takes several numbers.
+THREADS, BLOCKS = 256, 1 << 16
+#: So many threads keep a large GPU busy while each sums a part of a column.
+SUMMING_THREADS = 1 << 17
+
+_TYPES = {"float32": "float", "float64": "double", "uint8": "unsigned char"}
+_TYPES |= {"uint16": "unsigned short", "uint32": "unsigned int", "int64": "long long"}
+
+
+def on_gpu(version: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
+    """Decorator: run ``version`` where the first argument is a floating array on a GPU.
+
+    Examples
+    --------
+    >>> @on_gpu(lambda x: "in one launch")
+    ... def plain(x):
+    ...     return "plainly"
+    >>> plain(np.zeros(3)), plain.plain(np.zeros(3))
+    ('plainly', 'plainly')
+    """
+
+    def decorate(plain: Callable[..., Any]) -> Any:
+        @functools.wraps(plain)
+        def chosen(x: Array, *args: Any, **kwargs: Any) -> Any:
+            return (version if serves(x) else plain)(x, *args, **kwargs)
+
+        chosen.plain = plain  # type: ignore[attr-defined]
+        return chosen
+
+    return decorate
+
+
+def serves(x: Array) -> bool:
+    """Whether the kernels of this file are for this array."""
+    return device_of(x) == "cuda" and x.dtype in (np.float32, np.float64) and x.size > 0
+
+
+# Every kernel goes through its numbers i in the same way: `total` of them, over all threads.
+_EACH = """
+#define FOR_EACH(i, total) \\
+    for (I i = (I)blockIdx.x * blockDim.x + threadIdx.x, all = (I)gridDim.x * blockDim.x; \\
+         i < (total); i += all)
+"""
+
+_GATHER = """
+// Windows side by side: out (groups, images, rows, columns, kH, kW, channels), channels innermost.
+// Window r begins at row (first_row + r) * stride_r - start_r of the map; what lies outside is 0.
+extern "C" __global__ void gather(
+    const T* x, T* out, I total, I images, I rows, I columns, I kh, I kw, I channels,
+    I height, I width, I first_row, I stride_r, I stride_c, I dilation_r, I dilation_c,
+    I start_r, I start_c, I step_n, I step_h, I step_w, I step_c)
+{
+    FOR_EACH(i, total) {
+        I rest = i;
+        I c = rest % channels; rest /= channels;
+        I tap_c = rest % kw;   rest /= kw;
+        I tap_r = rest % kh;   rest /= kh;
+        I column = rest % columns; rest /= columns;
+        I row = rest % rows;   rest /= rows;
+        I n = rest % images;
+        I group = rest / images;
+        I h = (first_row + row) * stride_r + tap_r * dilation_r - start_r;
+        I w = column * stride_c + tap_c * dilation_c - start_c;
+        bool inside = h >= 0 && h < height && w >= 0 && w < width;
+        out[i] = inside ? x[n * step_n + h * step_h + w * step_w + (group * channels + c) * step_c]
+                        : (T)0;
+    }
+}
+"""
+
+_POOL = """
+// The largest value under each window, and the number of the tap that saw it. Of equal values the
+// first tap wins; a NaN beats every number, and of several the last wins. Maps are channels-last.
+extern "C" __global__ void max_pool(
+    const T* x, T* largest, W* winner, I total, I channels, I height, I width, I rows, I columns,
+    I kh, I kw, I stride_r, I stride_c, I pad_r, I pad_c, I dilation_r, I dilation_c)
+{
+    FOR_EACH(i, total) {
+        I rest = i;
+        I c = rest % channels;     rest /= channels;
+        I column = rest % columns; rest /= columns;
+        I row = rest % rows;
+        I n = rest / rows;
+        T best = (T)0;
+        I won = -1;
+        for (I a = 0; a < kh; ++a) {
+            I h = row * stride_r - pad_r + a * dilation_r;
+            if (h < 0 || h >= height) continue;
+            for (I b = 0; b < kw; ++b) {
+                I w = column * stride_c - pad_c + b * dilation_c;
+                if (w < 0 || w >= width) continue;
+                T seen = x[((n * height + h) * width + w) * channels + c];
+                if (won < 0 || seen > best || seen != seen) { best = seen; won = a * kw + b; }
+            }
+        }
+        largest[i] = won < 0 ? (T)-1.0 / (T)0.0 : best;
+        winner[i] = (W)(won < 0 ? 0 : won);
+    }
+}
+
+// Its gradient, seen from a cell of the map: the sum over the windows that the cell has won.
+// Tap a of window r sees row h where r * stride = h + pad - a * dilation leaves no rest.
+extern "C" __global__ void max_pool_backward(
+    const T* grad, const W* winner, T* out, I total, I channels, I height, I width, I rows,
+    I columns, I kh, I kw, I stride_r, I stride_c, I pad_r, I pad_c, I dilation_r, I dilation_c)
+{
+    FOR_EACH(i, total) {
+        I rest = i;
+        I c = rest % channels; rest /= channels;
+        I w = rest % width;    rest /= width;
+        I h = rest % height;
+        I n = rest / height;
+        T sum = (T)0;
+        for (I a = 0; a < kh; ++a) {
+            I r = h + pad_r - a * dilation_r;
+            if (r < 0 || r % stride_r || r / stride_r >= rows) continue;
+            for (I b = 0; b < kw; ++b) {
+                I s = w + pad_c - b * dilation_c;
+                if (s < 0 || s % stride_c || s / stride_c >= columns) continue;
+                I j = ((n * rows + r / stride_r) * columns + s / stride_c) * channels + c;
+                if (winner[j] == (W)(a * kw + b)) sum += grad[j];
+            }
+        }
+        out[i] = sum;
+    }
+}
+"""
+
+_COLUMNS = """
+// Sums along the columns of a table, in parts: thread i adds up its numbers i, i + parts, ... Since
+// `parts` is a multiple of the columns, all of them are of column i % columns, and neighbouring
+// threads read neighbouring numbers.
+extern "C" __global__ void sum_parts(const T* table, T* out, I size, I parts)
+{
+    FOR_EACH(i, parts) {
+        T sum = (T)0;
+        for (I j = i; j < size; j += parts) sum += table[j];
+        out[i] = sum;
+    }
+}
+
+// Of (table - mean) * (other - level): with other = table and level = mean, of squares.
+extern "C" __global__ void product_parts(
+    const T* table, const T* mean, const T* other, const T* level, T* out,
+    I size, I parts, I columns)
+{
+    FOR_EACH(i, parts) {
+        T sum = (T)0, m = mean[i % columns], l = level[i % columns];
+        for (I j = i; j < size; j += parts) sum += (table[j] - m) * (other[j] - l);
+        out[i] = sum;
+    }
+}
+
+extern "C" __global__ void scale_columns(
+    const T* table, const T* scale, const T* shift, T* out, I total, I columns)
+{
+    FOR_EACH(i, total) out[i] = table[i] * scale[i % columns] + shift[i % columns];
+}
+
+extern "C" __global__ void mix_columns(
+    const T* table, const T* scale, const T* other, const T* factor, const T* shift, T* out,
+    I total, I columns)
+{
+    FOR_EACH(i, total) {
+        I c = i % columns;
+        out[i] = table[i] * scale[c] + other[i] * factor[c] + shift[c];
+    }
+}
+"""
+
+_PLACES = """
+// Which of the values that name one cell is the last, row by row: the largest number i. Threads
+// meet here, and only here; but a largest number is the same in whatever order they come.
+extern "C" __global__ void claim(
+    const long long* places, long long* last, I total, I channels, I pooled, I cells)
+{
+    FOR_EACH(i, total) {
+        I c = i % channels, n = i / channels / pooled;
+        atomicMax(&last[(n * cells + (I)places[i]) * channels + c], (long long)i);
+    }
+}
+
+extern "C" __global__ void put(
+    const T* values, const long long* places, const long long* last, T* out, bool* stayed,
+    I total, I channels, I pooled, I cells)
+{
+    FOR_EACH(i, total) {
+        I c = i % channels, n = i / channels / pooled;
+        I cell = (n * cells + (I)places[i]) * channels + c;
+        stayed[i] = last[cell] == (long long)i;
+        if (stayed[i]) out[cell] = values[i];
+    }
+}
+"""
+
+
+def source(number: str, small: str, index: str) -> str:
+    """The text of all kernels, for one type of numbers, of small integers and of indices."""
+    types = f"typedef {number} T;\ntypedef {small} W;\ntypedef {index} I;\n"
+    return types + _EACH + _GATHER + _POOL + _COLUMNS + _PLACES
+
+
+@functools.cache
+def _compiled(xp: Any, name: str, number: str, small: str, index: str) -> Any:
+    # atomicMax on signed 64-bit integers is there for pointers of this very type.
+    return xp.RawKernel(source(number, small, index), name)
+
+
+def _launch(
+    name: str, count: int, arrays: Sequence[Array], sizes: Sequence[int], small: str = "uint8"
+) -> None:
+    """Launch a kernel for ``count`` numbers; all its sizes are passed as indices."""
+    largest = max(*(_reach(array) for array in arrays), *sizes)
+    # A thread adds the number of all threads to its index before it sees that it is done.
+    wide = largest + THREADS * BLOCKS >= 2**31
+    number = next(str(a.dtype) for a in arrays if a.dtype.kind == "f" or a.dtype == np.int64)
+    number = number if number != "int64" else "float32"
+    index = np.int64 if wide else np.int32
+    text = _TYPES[number], _TYPES[small], "long long" if wide else "int"
+    kernel = _compiled(array_module(*arrays), name, *text)
+    blocks = min(-(-count // THREADS), BLOCKS)
+    kernel((blocks,), (THREADS,), (*arrays, *(index(size) for size in sizes)))
+
+
+def _reach(array: Array) -> int:
+    """How far the last number of an array is from its first."""
+    steps = zip(array.shape, array.strides, strict=True)
+    return sum((n - 1) * abs(step) for n, step in steps) // array.itemsize + 1
+
+
+def _channels_last(x: Array) -> Array:
+    """The map (N, C, H, W) as (N, H, W, C), C-contiguous."""
+    return array_module(x).ascontiguousarray(x.transpose(0, 2, 3, 1))
+
+
+# ------------------------------------------------------------------------ convolution
+
+
+def gather(maps: Array, phase: Phase, groups: int, n: slice, r: slice) -> Array:
+    """The windows of a band, as :meth:`Gathering.columns` gathers them: padding and all."""
+    rows, columns = phase
+    images, high, channels = n.stop - n.start, r.stop - r.start, maps.shape[3] // groups
+    shape = (groups, images, high, columns.length, rows.tap_count, columns.tap_count, channels)
+    out = array_module(maps).empty(shape, dtype=maps.dtype)
+    source = maps[n]
+    steps = [step // maps.itemsize for step in source.strides]
+    sizes = [
+        *(out.size, images, high, columns.length, rows.tap_count, columns.tap_count, channels),
+        *(*source.shape[1:3], r.start, rows.stride, columns.stride),
+        *(rows.dilation, columns.dilation, rows.start, columns.start, *steps),
+    ]
+    _launch("gather", out.size, (source, out), sizes)
+    return out.reshape(*shape[:4], -1)
+
+
+# ------------------------------------------------------------------------ pooling
+
+
+def _geometry(channels: int, windows: Windows) -> list[int]:
+    return [
+        *(channels, *windows.size, *windows.count, *windows.kernel, *windows.stride),
+        *(*windows.padding, *windows.dilation),
+    ]
+
+
+def max_over_windows(x: Array, windows: Windows) -> tuple[Array, Array]:
+    """See :func:`minisegnet.kernels.windows.max_over_windows`."""
+    xp, maps = array_module(x), _channels_last(x)
+    shape = (len(x), *windows.count, x.shape[1])
+    taps = np.min_scalar_type(math.prod(windows.kernel))
+    largest, winner = xp.empty(shape, dtype=x.dtype), xp.empty(shape, dtype=taps)
+    sizes = [largest.size, *_geometry(x.shape[1], windows)]
+    _launch("max_pool", largest.size, (maps, largest, winner), sizes, str(taps))
+    return largest.transpose(0, 3, 1, 2), winner.transpose(0, 3, 1, 2)
+
+
+def scatter_to_winners(grad: Array, winner: Array, windows: Windows) -> Array:
+    """See :func:`minisegnet.kernels.windows.scatter_to_winners`."""
+    channels = grad.shape[1]
+    out = array_module(grad).empty((len(grad), *windows.size, channels), dtype=grad.dtype)
+    arrays = (_channels_last(grad), _channels_last(winner), out)
+    sizes = [out.size, *_geometry(channels, windows)]
+    _launch("max_pool_backward", out.size, arrays, sizes, str(winner.dtype))
+    return out.transpose(0, 3, 1, 2)
+
+
+# ------------------------------------------------------------------------ columns of a table
+
+
+def _parts(table: Array) -> int:
+    """How many parts the columns are summed in: a multiple of the columns."""
+    rows, columns = table.shape
+    # A part of fewer than 32 numbers is not worth a thread.
+    return columns * max(1, min(SUMMING_THREADS // columns, rows // 32))
+
+
+def column_sums(table: Array) -> Array:
+    """See :func:`minisegnet.kernels.rows.column_sums`."""
+    table = array_module(table).ascontiguousarray(table)
+    out = array_module(table).empty(_parts(table), dtype=table.dtype)
+    _launch("sum_parts", out.size, (table, out), (table.size, out.size))
+    return out.reshape(-1, table.shape[1]).sum(axis=0)
+
+
+def _product_sums(table: Array, mean: Array, other: Array, level: Array) -> Array:
+    xp = array_module(table)
+    arrays = [xp.ascontiguousarray(a) for a in (table, mean, other, level)]
+    out = xp.empty(_parts(table), dtype=table.dtype)
+    sizes = (table.size, out.size, table.shape[1])
+    _launch("product_parts", out.size, (*arrays, out), sizes)
+    return out.reshape(-1, table.shape[1]).sum(axis=0)
+
+
+def column_moments(table: Array) -> tuple[Array, Array]:
+    """See :func:`minisegnet.kernels.rows.column_moments`."""
+    mean = column_sums(table) / len(table)
+    return mean, _product_sums(table, mean, table, mean) / len(table)
+
+
+def column_products(table: Array, mean: Array, other: Array) -> tuple[Array, Array]:
+    """See :func:`minisegnet.kernels.rows.column_products`."""
+    zeros = array_module(table).zeros_like(mean)
+    return column_sums(other), _product_sums(table, mean, other, zeros)
+
+
+def _per_column(name: str, table: Array, *others: Array) -> Array:
+    xp = array_module(table)
+    arrays = [xp.ascontiguousarray(a.astype(table.dtype, copy=False)) for a in (table, *others)]
+    out = xp.empty(table.shape, dtype=table.dtype)
+    _launch(name, out.size, (*arrays, out), (out.size, table.shape[1]))
+    return out
+
+
+def scale_columns(table: Array, scale: Array, shift: Array) -> Array:
+    """See :func:`minisegnet.kernels.rows.scale_columns`."""
+    return _per_column("scale_columns", table, scale, shift)
+
+
+def mix_columns(table: Array, scale: Array, other: Array, factor: Array, shift: Array) -> Array:
+    """See :func:`minisegnet.kernels.rows.mix_columns`."""
+    return _per_column("mix_columns", table, scale, other, factor, shift)
+
+
+# ------------------------------------------------------------------------ unpooling
+
+
+def put(values: Array, places: Array, size: tuple[int, int]) -> tuple[Array, Array]:
+    """See :func:`minisegnet.kernels.places.put`; places must lie within the plane."""
+    xp, (images, channels, high, wide) = array_module(values), values.shape
+    cells = size[0] * size[1]
+    numbers, named = _channels_last(values), _channels_last(places).astype(np.int64, copy=False)
+    # A place outside has been refused, but perhaps only noted so far: nothing else may be hit.
+    named = xp.clip(named, 0, cells - 1)
+    out = xp.zeros((images, *size, channels), dtype=values.dtype)
+    last = xp.full(out.shape, -1, dtype=np.int64)
+    stayed = xp.empty(numbers.shape, dtype=np.bool_)
+    sizes = (numbers.size, channels, high * wide, cells)
+    _launch("claim", numbers.size, (named, last), sizes)
+    _launch("put", numbers.size, (numbers, named, last, out, stayed), sizes)
+    return out.transpose(0, 3, 1, 2), stayed.transpose(0, 3, 1, 2)

@@ -1,0 +1,107 @@
+"""The tables in ``docs/benchmarks.md``, between two marks, from what was measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+
+
+def write(page: Path, text: str) -> None:
+    """Put the text between the marks of a page.
+
+    Raises
+    ------
+    ValueError
+        If the page has not both marks.
+    """
+    whole = page.read_text(encoding="utf-8")
+    if BEGIN not in whole or END not in whole:
+        raise ValueError(f"{page} has no place for the tables: it needs {BEGIN} and {END}")
+    before, rest = whole.split(BEGIN, 1)
+    after = rest.split(END, 1)[1]
+    page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", encoding="utf-8")
+
+
+def tables(measured: dict[str, Any]) -> str:
+    """What was measured, as Markdown."""
+    return "\n".join(
+        [
+            _conditions(measured),
+            "### Networks",
+            "",
+            _networks(measured),
+            "### One operation, forward and back",
+            "",
+            _operations(measured),
+        ]
+    )
+
+
+def _conditions(measured: dict[str, Any]) -> str:
+    about = measured["about"]
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    lines = [
+        f"Measured on {about['date']}: {about['machine']}; {about['threads']} threads for every "
+        f"engine; {versions}. A 2048 x 2048 float32 matrix product reached "
+        f"{measured['rate']:.0f} GFLOP/s. Each figure is the least of {about['rounds']} processes "
+        "that took turns."
+    ]
+    if about["load"] > 0.5:
+        lines.append(
+            f"**Others used the machine meanwhile (load {about['load']:.1f} before the start): "
+            "times on the clock are too long, and more so for PyTorch, whose threads wait for one "
+            "another by spinning. Compare processor times.**"
+        )
+    return "\n\n".join(lines) + "\n"
+
+
+def _networks(measured: dict[str, Any]) -> str:
+    rows = [
+        "| | minisegnet | PyTorch | channels last | ratio | ratio, processor | memory | PyTorch's "
+        "| of the matrix rate |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, engines in measured["networks"].items():
+        ours, torch, last = _three(engines)
+        share = ""
+        if ours and ours.get("gflop"):
+            share = f"{100 * ours['gflop'] / ours['least'] * 1e3 / measured['rate']:.0f} %"
+        rows.append(
+            f"| {name} | {_ms(ours)} | {_ms(torch)} | {_ms(last)} | {_ratio(ours, torch)} "
+            f"| {_ratio(ours, torch, 'processor')} | {_mb(ours)} | {_mb(torch)} | {share} |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+def _operations(measured: dict[str, Any]) -> str:
+    rows = [
+        "| | minisegnet | PyTorch | channels last | ratio | ratio, processor |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, engines in measured["operations"].items():
+        ours, torch, last = _three(engines)
+        rows.append(
+            f"| {name} | {_ms(ours)} | {_ms(torch)} | {_ms(last)} | {_ratio(ours, torch)} "
+            f"| {_ratio(ours, torch, 'processor')} |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+def _three(engines: dict[str, Any]) -> tuple[Any, Any, Any]:
+    return tuple(  # type: ignore[return-value]
+        engines.get(name) for name in ("minisegnet", "torch", "torch, channels last")
+    )
+
+
+def _ms(found: dict[str, float] | None) -> str:
+    return "-" if found is None else f"{found['least']:.3g} ms"
+
+
+def _mb(found: dict[str, float] | None) -> str:
+    return "-" if found is None else f"{found['megabytes']:.0f} MB"
+
+
+def _ratio(ours: Any, theirs: Any, key: str = "least") -> str:
+    return "-" if ours is None or theirs is None else f"{ours[key] / theirs[key]:.2f}"

@@ -1,0 +1,169 @@
+"""The GPU's own kernels: each equals the plain version beside it.
+
+Their text is compiled for the processor (``tests/cuda_on_cpu.py``), and on a machine with a GPU the
+same cases run there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from minisegnet import backend as libraries
+from minisegnet.kernels import cuda, gathering, places, rows, windows
+from minisegnet.kernels.phases import phases
+from minisegnet.kernels.windows import Windows
+from tests import cuda_on_cpu
+
+MACHINES = [
+    pytest.param(
+        "c++",
+        marks=pytest.mark.skipif(cuda_on_cpu.COMPILER is None, reason="there is no C++ compiler"),
+    ),
+    pytest.param("cuda", marks=pytest.mark.gpu),
+]
+
+
+@pytest.fixture(params=MACHINES)
+def machine(request, monkeypatch):
+    """Brings arrays to where the kernels run, and values back."""
+    if request.param == "cuda":
+        if not libraries.cuda_is_available():
+            pytest.skip(f"no GPU: {libraries.cuda_problem()}")
+        return lambda x: libraries.to_device(x, "cuda")
+
+    def compiled(xp, name, *types):
+        return cuda_on_cpu.RawKernel(cuda.source(*types), name)
+
+    monkeypatch.setattr(cuda, "_compiled", compiled)
+    return lambda x: x
+
+
+def maps(rng, shape, dtype, last):
+    """Values of which some are equal; channels first or last in memory."""
+    x = rng.integers(-3, 4, shape).astype(dtype) / 2
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) if last else x
+
+
+def same(found, expected, **tolerance):
+    found = libraries.to_numpy(found)
+    assert found.shape == expected.shape and found.dtype == expected.dtype
+    np.testing.assert_allclose(found, expected, **tolerance)
+
+
+WINDOWS = [
+    Windows((4, 6), (2, 2), (2, 2)),
+    Windows((5, 7), (3, 2), (2, 1), (1, 1)),
+    Windows((7, 4), (2, 3), (1, 2), (0, 1), (3, 1)),
+    Windows((7, 8), (3, 3), (2, 3), (1, 0), (1, 2), ceil_mode=True),
+    Windows((1, 3), (1, 3), (1, 1)),
+    Windows((17, 18), (17, 16), (1, 2)),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("geometry", WINDOWS)
+def test_max_pooling_and_its_gradient(machine, geometry, last, dtype):
+    rng = np.random.default_rng(1)
+    x = maps(rng, (2, 3, *geometry.size), dtype, last)
+    x[0, 1, 0, 1:3] = np.nan
+    x[1, 2] = -np.inf
+    values, winner = windows.max_over_windows.plain(x, geometry)
+    found, won = cuda.max_over_windows(machine(x), geometry)
+    same(found, values)
+    same(won, winner)
+    grad = rng.standard_normal(values.shape).astype(dtype)
+    expected = windows.scatter_to_winners.plain(grad, winner, geometry)
+    same(cuda.scatter_to_winners(machine(grad), won, geometry), expected, rtol=1e-6)
+
+
+GEOMETRIES = [
+    # size of the map, kernel, stride, padding in front, input dilation, kernel dilation, groups
+    ((5, 6), (3, 3), (1, 1), (1, 1), (1, 1), (1, 1), 1),
+    ((7, 5), (3, 2), (2, 1), (1, 0), (1, 1), (1, 1), 2),
+    ((4, 3), (4, 4), (1, 1), (2, 1), (2, 2), (1, 1), 1),
+    ((6, 9), (2, 3), (1, 2), (-1, 2), (1, 1), (2, 1), 3),
+    ((3, 4), (3, 5), (2, 3), (2, 4), (3, 2), (1, 2), 1),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", GEOMETRIES)
+def test_gathered_windows(machine, case, dtype):
+    size, kernel, stride, starts, u, d, groups = case
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((3, 6, *size)).astype(dtype)
+    count = 0
+    for source in (x.transpose(0, 2, 3, 1), np.ascontiguousarray(x.transpose(0, 2, 3, 1))):
+        for phase in phases((4, 5), kernel, starts, stride, u, d):
+            plain = gathering.Gathering(source, phase, groups, outputs=100)
+            for n, r in ((slice(0, 3), slice(0, phase.rows.length)), (slice(1, 2), slice(0, 1))):
+                expected = np.array(plain.columns(n, r))
+                same(cuda.gather(machine(source), phase, groups, n, r), expected)
+                count += 1
+    assert count >= 4
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 7, 33, 64), (3, 1, 1, 2), (2, 40, 9, 31)])
+def test_columns(machine, shape, dtype, monkeypatch):
+    rng = np.random.default_rng(3)
+    monkeypatch.setattr(cuda, "SUMMING_THREADS", 64)
+    count, columns = shape[0] * shape[2] * shape[3], shape[1]
+    table, other = (rng.standard_normal((count, columns)).astype(dtype) + 5 for _ in range(2))
+    vectors = [rng.standard_normal(columns).astype(dtype) for _ in range(3)]
+    x, y, (a, b, c) = machine(table), machine(other), (machine(v) for v in vectors)
+    close = {"rtol": 1e-4 if dtype == "float32" else 1e-12}
+    same(cuda.column_sums(x), rows.column_sums.plain(table), **close)
+    for found, expected in zip(
+        cuda.column_moments(x), rows.column_moments.plain(table), strict=True
+    ):
+        same(found, expected, **close)
+    expected = rows.column_products.plain(table, vectors[0], other)
+    for one, other_one in zip(cuda.column_products(x, a, y), expected, strict=True):
+        same(one, other_one, **close)
+    same(cuda.scale_columns(x, a, b), rows.scale_columns.plain(table, *vectors[:2]), atol=1e-5)
+    expected = rows.mix_columns.plain(table, vectors[0], other, *vectors[1:])
+    same(cuda.mix_columns(x, a, y, b, c), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("last", [False, True])
+def test_values_at_remembered_places(machine, dtype, last):
+    """Also where several values name one place: the last of them stays, row by row."""
+    rng = np.random.default_rng(4)
+    for high, wide, size in ((3, 2, (7, 5)), (4, 5, (2, 3)), (1, 1, (1, 1))):
+        values = maps(rng, (2, 3, high, wide), dtype, last)
+        where = rng.integers(0, size[0] * size[1], values.shape)
+        expected, stayed = places.put.plain(values, where, size)
+        found, kept = cuda.put(machine(values), machine(where), size)
+        same(found, expected)
+        same(kept, np.ones(values.shape, dtype=bool) if stayed is None else stayed)
+
+
+@pytest.mark.skipif(cuda_on_cpu.COMPILER is None, reason="there is no C++ compiler")
+def test_wide_indices(monkeypatch):
+    """Arrays of 2**31 numbers and more are counted in 64 bits; small ones are not."""
+    used = []
+
+    def compiled(xp, name, *types):
+        used.append(types)
+        return cuda_on_cpu.RawKernel(cuda.source(*types), name)
+
+    monkeypatch.setattr(cuda, "_compiled", compiled)
+    x = np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4)
+    geometry = Windows((3, 4), (2, 2), (1, 2))
+    for reach in (24, 2**31):
+        monkeypatch.setattr(cuda, "_reach", lambda array, reach=reach: reach)
+        found, _ = cuda.max_over_windows(x, geometry)
+        np.testing.assert_array_equal(found, windows.max_over_windows.plain(x, geometry)[0])
+    assert used == [("float", "unsigned char", "int"), ("float", "unsigned char", "long long")]
+
+
+def test_the_processor_takes_the_plain_versions(backend):
+    if backend.name == "cupy":
+        assert cuda.serves(backend.asarray(np.ones(3, dtype=np.float32)))
+        assert not cuda.serves(backend.asarray(np.ones(3, dtype=np.int64)))
+    else:
+        assert not cuda.serves(backend.asarray(np.ones(3, dtype=np.float32)))

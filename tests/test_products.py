@@ -1,0 +1,162 @@
+"""Matrix products: how cuBLAS is asked for them while a step is recorded."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+import minisegnet as ms
+from minisegnet import backend as libraries
+from minisegnet.kernels import products
+from minisegnet.replay import Recording
+
+
+def column_major(plan, out):
+    """What cuBLAS does with a plan: matrices are found by their first number and their steps."""
+
+    def matrix(x, transposed, rows, columns, leading, step, number):
+        of_row, of_column = (leading, 1) if transposed else (1, leading)
+        first = np.lib.stride_tricks.as_strided(
+            x, (rows, columns), (of_row * x.itemsize, of_column * x.itemsize)
+        )
+        whole = np.ndarray(
+            (rows, columns),
+            x.dtype,
+            buffer=base_of(x),
+            offset=offset_of(x) + number * step * x.itemsize,
+            strides=first.strides,
+        )
+        return whole
+
+    for number in range(plan.batch):
+        a = matrix(
+            plan.first,
+            plan.operations[0],
+            plan.m,
+            plan.k,
+            plan.leading[0],
+            plan.steps[0],
+            number,
+        )
+        b = matrix(
+            plan.second,
+            plan.operations[1],
+            plan.k,
+            plan.n,
+            plan.leading[1],
+            plan.steps[1],
+            number,
+        )
+        c = matrix(out, False, plan.m, plan.n, plan.leading[2], plan.steps[2], number)
+        c[...] = a @ b
+    return out
+
+
+def base_of(x):
+    while isinstance(x.base, np.ndarray):
+        x = x.base
+    return x
+
+
+def offset_of(x):
+    address = x.__array_interface__["data"][0]
+    return address - base_of(x).__array_interface__["data"][0]
+
+
+def layouts(rng, batch, rows, columns):
+    """The same kind of matrix in every arrangement that the kernels make."""
+    shape = (rows, columns) if batch is None else (batch, rows, columns)
+    plain = rng.standard_normal(shape)
+    yield plain
+    yield np.ascontiguousarray(plain.swapaxes(-1, -2)).swapaxes(-1, -2)
+    wide = rng.standard_normal((*shape[:-2], rows + 2, columns + 3))
+    yield wide[..., 1 : rows + 1, 2 : columns + 2]
+    yield wide[..., ::-1, :][..., :rows, :columns]
+    yield rng.standard_normal((*shape, 2))[..., 1]
+    if batch is not None:
+        yield rng.standard_normal((rows, batch, columns)).transpose(1, 0, 2)
+        yield np.broadcast_to(rng.standard_normal((rows, columns)), shape)
+
+
+@pytest.mark.parametrize("batches", [(None, None), (3, 3), (3, None), (None, 2), (1, 1)])
+@pytest.mark.parametrize("size", [(2, 5, 3), (1, 4, 3), (4, 1, 2), (3, 2, 1), (1, 1, 4)])
+def test_a_plan_gives_the_product(batches, size):
+    rng = np.random.default_rng(6)
+    rows, inner, columns = size
+    tried = 0
+    for a, b in itertools.product(
+        layouts(rng, batches[0], rows, inner), layouts(rng, batches[1], inner, columns)
+    ):
+        expected = a @ b
+        out = np.full((max(batches[0] or 1, batches[1] or 1), rows, columns), np.nan)
+        column_major(products.planned(a, b, out), out)
+        np.testing.assert_allclose(out.reshape(expected.shape), expected, atol=1e-12)
+        tried += 1
+    assert tried >= 25
+
+
+def test_stacks_of_any_depth(monkeypatch):
+    """What comes before and after the plan: broadcasting, empty matrices and ``out``."""
+    rng = np.random.default_rng(8)
+
+    class OnTheHost:
+        def multiply(self, plan, out):
+            column_major(plan, out)
+
+    monkeypatch.setattr(products, "_cublas", OnTheHost)
+    shapes = [((2, 3), (3, 4)), ((5, 2, 3), (3, 4)), ((2, 1, 2, 3), (4, 3, 1)), ((0, 3), (3, 2))]
+    for left, right in shapes:
+        a, b = rng.standard_normal(left), rng.standard_normal(right)
+        np.testing.assert_allclose(products._recordable(np, a, b, None), a @ b, atol=1e-12)
+        fitting, other = np.empty_like(a @ b), np.empty((a @ b).shape[::-1]).T
+        for out in (fitting, other):
+            assert products._recordable(np, a, b, out) is out
+            np.testing.assert_allclose(out, a @ b, atol=1e-12)
+    nothing = products._recordable(np, np.ones((2, 0)), np.ones((0, 3)), None)
+    np.testing.assert_array_equal(nothing, np.zeros((2, 3)))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_recorded_products_on_a_gpu(dtype):
+    if not libraries.cuda_is_available():
+        pytest.skip(f"no GPU: {libraries.cuda_problem()}")
+    rng = np.random.default_rng(7)
+    for left, right in [((5, 7), (7, 3)), ((2, 5, 7), (7, 3)), ((4, 1, 6), (4, 6, 2))]:
+        a, b = (rng.standard_normal(s).astype(dtype) for s in (left, right))
+        x, y = (libraries.to_device(v, "cuda") for v in (a, b))
+        recorded = Recording(lambda x=x, y=y: products.matmul(x, y), "cuda")
+        np.testing.assert_allclose(recorded.rehearse().get(), a @ b, rtol=1e-4, atol=1e-4)
+        recorded.record()
+        x[...] = x * 2
+        np.testing.assert_allclose(recorded.replay().get(), 2 * a @ b, rtol=1e-4, atol=1e-4)
+
+
+def test_tf32_is_off_until_it_is_asked_for(monkeypatch):
+    monkeypatch.setenv("CUPY_TF32", "0")
+    monkeypatch.setattr(libraries, "_tf32", None)
+    assert not libraries.tf32_is_on()
+    told = []
+
+    class Linalg:
+        COMPUTE_TYPE_DEFAULT, COMPUTE_TYPE_TF32 = "default", "tf32"
+
+        @staticmethod
+        def set_compute_type(dtype, kind):
+            told.append((dtype, kind))
+
+    class Cupy:
+        class _core:
+            _routines_linalg = Linalg
+
+    class Library:
+        module = Cupy
+
+    monkeypatch.setitem(libraries._by_device, "cuda", Library)
+    ms.set_tf32(True)
+    assert libraries.tf32_is_on() and libraries.os.environ["CUPY_TF32"] == "1"
+    ms.set_tf32(False)
+    assert not libraries.tf32_is_on() and libraries.os.environ["CUPY_TF32"] == "0"
+    assert told == [("float32", "tf32"), ("float32", "default")]

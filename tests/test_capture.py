@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import minisegnet as ms
-from minisegnet import nn
+from minisegnet import backend, nn
 from minisegnet.models import SegNetBasic, UNet
 from minisegnet.replay import Flags, Recording, deferred, number, refuse
-from minisegnet.train import Trainer
+from minisegnet.train import OptionError, Run, Trainer
 from minisegnet.train.capture import REHEARSALS
 from tests import strict_graph
 from tests.strict_rules import counting
@@ -150,9 +150,7 @@ def test_a_step_that_looks_at_a_value_is_refused(monkeypatch):
                 return x
             return self.inner(x)
 
-    with pytest.raises(
-        RuntimeError, match=r"recorded.*looks at a value.*without capture"
-    ):
+    with pytest.raises(RuntimeError, match=r"recorded.*looks at a value.*without capture"):
         train("strict", Looking, "Adam", batches(4), capture=True)
     assert strict_graph.events.count("begin") == strict_graph.events.count("end")
 
@@ -265,3 +263,21 @@ def test_the_norm_of_gradients_on_the_device(backend):
         np.testing.assert_allclose(found, norm, rtol=1e-6)
         for a, b in zip(expected, got, strict=True):
             np.testing.assert_allclose(b, a, rtol=1e-6)
+
+
+def test_capture_on_the_command_line(tmp_path):
+    """Without a GPU it is refused before anything is written."""
+    given = {"capture": True, "device": "cpu", "out": str(tmp_path / "run"), "train_size": 8}
+    with pytest.raises(OptionError, match=r"--capture .* on the CPU: leave it out"):
+        Run.start(given)
+    assert not (tmp_path / "run").exists()
+
+
+def test_precision_reaches_the_backend(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(backend, "set_tf32", told.append)
+    small = {"train_size": 8, "val_size": 2, "epochs": 1, "device": "cpu"}
+    for precision in ("tf32", "float32"):
+        run = Run.start({**small, "precision": precision, "out": str(tmp_path / precision)})
+        run.trainer()
+    assert told == [True, False]

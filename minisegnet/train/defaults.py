@@ -26,6 +26,8 @@ ANY_DATA: Given = {
     "schedule": "cosine",
     "seed": 0,
     "device": "auto",
+    "precision": "float32",
+    "capture": False,
     "quiet": False,
 }
 PROCEDURAL: Given = {

@@ -36,6 +36,7 @@ AUGMENTATIONS = ("none", "mirror", "turn", "scale")
 CLASS_WEIGHTS = ("none", "median-frequency", "root-median-frequency")
 SCHEDULES = ("constant", "step", "poly", "cosine", "onecycle")
 DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("float32", "tf32")
 
 Given = dict[str, Any]
 

@@ -91,6 +91,7 @@ class Run:
         if options["out"] is not None:
             _refuse_used(Path(options["out"]))
         options["device"] = setup.choose_device(options["device"])
+        setup.check_capture(options)
         train, val = (setup.open_data(options, None, split) for split in ("train", "val"))
         run = cls(Path(), options, setup.facts_of(options, train, val))
         run._data = {"train": train, "val": val}
@@ -191,6 +192,7 @@ class Run:
         options = self.options
         remove_leftovers(self.folder)
         backend.manual_seed(options["seed"])
+        backend.set_tf32(options["precision"] == "tf32")
         model = network.build_model(options, self.found["channels"])
         model.to(setup.choose_device(options["device"]))
         optimizer = objective.build_optimizer(options, model)
@@ -204,6 +206,8 @@ class Run:
             schedule_every="step",
             ignore_index=void,
             clip_grad=options["clip_grad"],
+            # A run that was begun on a GPU may go on without one.
+            capture=options["capture"] and options["device"] != "cpu",
         )
         if (self.folder / LAST).exists():
             restore(trainer, self.folder)

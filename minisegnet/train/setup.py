@@ -231,6 +231,21 @@ def _varied(
 # ---------------------------------------------------------------------------- device
 
 
+def check_capture(options: Mapping[str, Any]) -> None:
+    """Refuse to record a step where nothing can be recorded.
+
+    Raises
+    ------
+    OptionError
+        With what to do instead.
+    """
+    if options["capture"] and options["device"] == "cpu":
+        raise OptionError(
+            "--capture records the training step as a CUDA graph, and this run is on the CPU: "
+            "leave it out, or train on a GPU with --device cuda"
+        )
+
+
 def choose_device(name: str) -> str:
     """The device of ``--device``: "auto" is the GPU if there is one.
 

@@ -227,7 +227,7 @@ class Recording:
 
         Raises
         ------
-        RuntimeError
+        ValueError
             If the step does something that cannot be recorded.
         """
         self._rehearsing = False
@@ -239,7 +239,7 @@ class Recording:
                 # The stream is of no use to anybody before its capture has ended.
                 with contextlib.suppress(Exception):
                     self._stream.end_capture()
-                raise RuntimeError(
+                raise ValueError(
                     f"the step cannot be recorded as a CUDA graph: {error}. Train without capture"
                 ) from error
             self._graph = self._stream.end_capture()

@@ -65,10 +65,12 @@ class RawKernel:
 
     def __call__(self, grid: tuple[int], block: tuple[int], arguments: tuple[Any, ...]) -> None:
         blocks, threads = min(grid[0], 2), min(block[0], 3)
+        # Arrays of the stand-in for CuPy are NumPy's underneath.
+        arguments = tuple(getattr(a, "_values", a) for a in arguments)
         passed = [
             ctypes.c_void_p(a.ctypes.data)
             if isinstance(a, np.ndarray)
-            else np.ctypeslib.as_ctypes_type(a.dtype)(int(a))
+            else np.ctypeslib.as_ctypes_type(a.dtype)(a.item())
             for a in arguments
         ]
         for number in range(blocks * threads):

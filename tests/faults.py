@@ -184,6 +184,85 @@ FAULTS = [
         "if to not in wrong}",
         "tests/test_models_weights.py",
     ),
+    Fault(
+        "anomaly: gradients are not looked at",
+        "anomaly.py",
+        "_guard(event.node, _place())",
+        "pass",
+        "tests/test_anomaly.py",
+    ),
+    Fault(
+        "errors: a layer does not sign",
+        "nn/module.py",
+        "            note_place(error, self)\n",
+        "",
+        "tests/test_places.py",
+    ),
+    Fault(
+        "seeds: the upper half of a wide one is dropped",
+        "data/streams.py",
+        "spawn_key=upper",
+        "spawn_key=[]",
+        "tests/test_data_shapes.py",
+    ),
+    Fault(
+        "resume: the generator is not restored",
+        "train/loop.py",
+        '        backend.generator().bit_generator.state = state["generator"]\n',
+        "",
+        "tests/test_resume.py",
+    ),
+    Fault(
+        "checkpoint: a file is written in place",
+        "checkpoint.py",
+        'temporary = target.with_name(f".{target.name}.tmp")',
+        "temporary = target",
+        "tests/test_kills.py",
+    ),
+    Fault(
+        "checkpoint: the history is written first",
+        "train/saving.py",
+        "        checkpoint.save(trainer.state_dict(), folder / LAST)\n"
+        "        write_history(trainer.history, folder)",
+        "        write_history(trainer.history, folder)\n"
+        "        checkpoint.save(trainer.state_dict(), folder / LAST)",
+        "tests/test_kills.py",
+    ),
+    Fault(
+        "predict: an output is named after the whole path",
+        "cli/score.py",
+        "_short(path.stem) if number == 1",
+        '_short(str(path.with_suffix(""))) if number == 1',
+        "tests/test_bad_images.py",
+    ),
+    Fault(
+        "gathering: overlapping windows ignore the stride",
+        "kernels/gathering.py",
+        "strides=(group, image, row * rows.stride, column, copy.itemsize)",
+        "strides=(group, image, row, column, copy.itemsize)",
+        "tests/test_fast_paths.py",
+    ),
+    Fault(
+        "correlate: the kernel's gradient stays mirrored where both are computed at once",
+        "kernels/correlate.py",
+        "_mirrored(products, groups)",
+        "exchange_channels(products, groups)",
+        "tests/test_fast_paths.py",
+    ),
+    Fault(
+        "relu: a gradient at 0 as well",
+        "kernels/elementwise.py",
+        "xp.greater(of, 0, out=mask)",
+        "xp.greater_equal(of, 0, out=mask)",
+        "tests/test_fast_paths.py",
+    ),
+    Fault(
+        "batch_norm: bands put together without how far their means lie apart",
+        "kernels/rows.py",
+        "inside + rows * (of_band - wide_mean) ** 2",
+        "inside",
+        "tests/test_normalisation.py",
+    ),
 ]
 
 

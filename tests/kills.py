@@ -13,11 +13,13 @@ nobody touched, byte by byte but for the seconds, and no file may ever be there 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -195,23 +197,34 @@ def take_up(folder: Path) -> tuple[str, ...]:
     return ("train", *OPTIONS, "--out", str(folder))
 
 
+def wait(process: subprocess.Popen[str], seconds: float) -> None:
+    """Let a process run for a while, or to its end."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+
+
 def one_run(chance: random.Random, folder: Path, seconds: float, writing: bool) -> str:
     """Train, break off once or twice, take up, finish; returns what was done."""
     target = chance.choice(("last.safetensors", "model.safetensors", "history.csv", "config.json"))
     moments = []
     command: tuple[str, ...] = ("train", *OPTIONS, "--out", str(folder))
     for part in chance.choice(((0.9,), (0.9,), (0.6, 0.4))):
-        process = start(*command, slow=writing)
-        if writing and target != "config.json":
-            # Not always the first one that is written.
-            skip = chance.uniform(0.0, seconds / 2)
-            while process.poll() is None and skip > 0:
-                time.sleep(0.01)
-                skip -= 0.01
-        after = 60.0 if writing else chance.uniform(0.0, part * seconds)
-        broken = break_off(process, after, folder, target if writing else "")
-        moments.append(broken.moment)
-        check_folder(folder, last_reported(broken.out))
+        moment = "too late"
+        while moment == "too late":
+            process = start(*command, slow=writing)
+            if writing and target != "config.json":
+                # Not always the first one that is written.
+                wait(process, chance.uniform(0.0, seconds / 2))
+            after = 60.0 if writing else chance.uniform(0.0, part * seconds)
+            broken = break_off(process, after, folder, target if writing else "")
+            check_folder(folder, last_reported(broken.out))
+            moment = broken.moment
+            if command[0] == "resume":
+                break
+            if moment == "too late":  # a quicker machine than it was: from the beginning, sooner
+                shutil.rmtree(folder)
+                seconds /= 2
+        moments.append(moment)
         command = take_up(folder)
     finish(*take_up(folder))
     return ", then ".join(moments)

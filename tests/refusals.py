@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 import tempfile
 from pathlib import Path
 
@@ -76,17 +78,19 @@ def _is_readable(path: Path) -> bool:
 
 
 @functools.cache
-def _run_files(*data: str) -> dict[str, bytes]:
+def run_files() -> dict[str, bytes]:
+    """The files of a finished run on procedural shapes, made once."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        assert main(["train", *(data or SHAPES), "--out", str(out)]) == 0
+        with contextlib.redirect_stdout(io.StringIO()):
+            assert main(["train", *SHAPES, "--out", str(out)]) == 0
         return {path.name: path.read_bytes() for path in out.iterdir()}
 
 
 def a_run(folder: Path) -> Path:
     """A finished run on procedural shapes, to be changed as one likes."""
     folder.mkdir(parents=True)
-    for name, content in _run_files().items():
+    for name, content in run_files().items():
         (folder / name).write_bytes(content)
     return folder
 

@@ -21,7 +21,7 @@ class Dropping(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.first = nn.Conv2d(3, 4, 3, padding=1)
-        self.norm = nn.BatchNorm2d(4)
+        self.norm = nn.BatchNorm2d(4, momentum=None)
         self.drop, self.drop_maps = nn.Dropout(0.3), nn.Dropout2d(0.4)
         self.last = nn.Conv2d(4, 4, 1)
 
@@ -32,6 +32,10 @@ class Dropping(nn.Module):
 
 def unet():
     return UNet(3, 4, base=2, depth=1)
+
+
+def bilinear():
+    return UNet(3, 4, base=2, depth=2, up="bilinear")
 
 
 def segnet():
@@ -75,7 +79,7 @@ def values(trainer):
 
 CASES = [
     (unet, "SGD", {"momentum": 0.9, "weight_decay": 1e-3}),
-    (unet, "Adam", {}),
+    (bilinear, "Adam", {}),
     (unet, "RMSprop", {"momentum": 0.5}),
     (Dropping, "AdamW", {"weight_decay": 0.1}),
     (Dropping, "SGD", {}),
@@ -135,6 +139,11 @@ def test_a_changed_weight_decay_records_anew(monkeypatch):
     trainer.optimizer.param_groups[0]["weight_decay"] = 0.5
     trainer.fit(data, epochs=3)
     assert strict_graph.events.count("begin") == 2
+    next(iter(trainer.model.parameters())).requires_grad = False
+    frozen = next(iter(trainer.model.parameters())).data.get()
+    trainer.fit(data, epochs=4)
+    assert strict_graph.events.count("begin") == 3
+    np.testing.assert_array_equal(next(iter(trainer.model.parameters())).data.get(), frozen)
 
 
 def test_a_step_that_looks_at_a_value_is_refused(monkeypatch):
@@ -150,7 +159,7 @@ def test_a_step_that_looks_at_a_value_is_refused(monkeypatch):
                 return x
             return self.inner(x)
 
-    with pytest.raises(RuntimeError, match=r"recorded.*looks at a value.*without capture"):
+    with pytest.raises(ValueError, match=r"recorded.*looks at a value.*without capture"):
         train("strict", Looking, "Adam", batches(4), capture=True)
     assert strict_graph.events.count("begin") == strict_graph.events.count("end")
 
@@ -281,3 +290,18 @@ def test_precision_reaches_the_backend(tmp_path, monkeypatch):
         run = Run.start({**small, "precision": precision, "out": str(tmp_path / precision)})
         run.trainer()
     assert told == [True, False]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("make", "optimizer", "options"), CASES)
+def test_a_captured_run_on_a_gpu(make, optimizer, options):
+    if not backend.cuda_is_available():
+        pytest.skip(f"no GPU: {backend.cuda_problem()}")
+    size = (32, 32) if make is segnet else (8, 16)
+    data = batches(5, size, last=1)
+    plain, losses = train("cuda", make, optimizer, data, **options)
+    captured, captured_losses = train("cuda", make, optimizer, data, capture=True, **options)
+    np.testing.assert_allclose(captured_losses, losses, rtol=1e-3)
+    expected = values(plain)
+    for name, array in values(captured).items():
+        np.testing.assert_allclose(array, expected[name], rtol=1e-2, atol=1e-3, err_msg=name)

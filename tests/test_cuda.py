@@ -9,17 +9,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import minisegnet as ms
 from minisegnet import backend as libraries
 from minisegnet.kernels import cuda, gathering, places, rows, windows
 from minisegnet.kernels.phases import phases
 from minisegnet.kernels.windows import Windows
 from tests import cuda_on_cpu
 
+COMPILED = pytest.mark.skipif(cuda_on_cpu.COMPILER is None, reason="there is no C++ compiler")
 MACHINES = [
-    pytest.param(
-        "c++",
-        marks=pytest.mark.skipif(cuda_on_cpu.COMPILER is None, reason="there is no C++ compiler"),
-    ),
+    pytest.param("numpy", marks=COMPILED),
+    pytest.param("strict", marks=COMPILED),
     pytest.param("cuda", marks=pytest.mark.gpu),
 ]
 
@@ -36,7 +36,7 @@ def machine(request, monkeypatch):
         return cuda_on_cpu.RawKernel(cuda.source(*types), name)
 
     monkeypatch.setattr(cuda, "_compiled", compiled)
-    return lambda x: x
+    return lambda x: libraries.to_device(x, "cpu" if request.param == "numpy" else "strict")
 
 
 def maps(rng, shape, dtype, last):
@@ -85,6 +85,7 @@ GEOMETRIES = [
     ((4, 3), (4, 4), (1, 1), (2, 1), (2, 2), (1, 1), 1),
     ((6, 9), (2, 3), (1, 2), (-1, 2), (1, 1), (2, 1), 3),
     ((3, 4), (3, 5), (2, 3), (2, 4), (3, 2), (1, 2), 1),
+    ((5, 8), (2, 3), (1, 1), (0, 2), (1, 1), (2, 3), 1),
 ]
 
 
@@ -98,7 +99,8 @@ def test_gathered_windows(machine, case, dtype):
     for source in (x.transpose(0, 2, 3, 1), np.ascontiguousarray(x.transpose(0, 2, 3, 1))):
         for phase in phases((4, 5), kernel, starts, stride, u, d):
             plain = gathering.Gathering(source, phase, groups, outputs=100)
-            for n, r in ((slice(0, 3), slice(0, phase.rows.length)), (slice(1, 2), slice(0, 1))):
+            high = phase.rows.length
+            for n, r in ((slice(0, 3), slice(0, high)), (slice(1, 2), slice(high // 2, high))):
                 expected = np.array(plain.columns(n, r))
                 same(cuda.gather(machine(source), phase, groups, n, r), expected)
                 count += 1
@@ -142,7 +144,36 @@ def test_values_at_remembered_places(machine, dtype, last):
         same(kept, np.ones(values.shape, dtype=bool) if stayed is None else stayed)
 
 
-@pytest.mark.skipif(cuda_on_cpu.COMPILER is None, reason="there is no C++ compiler")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_step_of_adam(machine, dtype, recorded):
+    """Three steps beside the optimiser on the processor; the numbers as they are, or as arrays."""
+    rng = np.random.default_rng(5)
+    weight = ms.Tensor(rng.standard_normal((7, 5)).astype(dtype), requires_grad=True)
+    data = machine(weight.data.copy())
+    mean, square = (machine(np.zeros((7, 5), dtype=dtype)) for _ in range(2))
+    optimizer = ms.optim.Adam([weight], lr=0.3, betas=(0.8, 0.9), eps=1e-3)
+    for step in range(1, 4):
+        weight.grad = rng.standard_normal((5, 7)).astype(dtype).T
+        optimizer.step()
+        root, rate = np.sqrt(1 - 0.9**step), 0.3 / (1 - 0.8**step)
+        moving = [0.8, 1 - 0.8, float(root), float(rate)]
+        if recorded:
+            moving = [machine(np.array(value, dtype=dtype)) for value in moving]
+        cuda.adam(data, machine(weight.grad), mean, square, moving, 0.9, 1e-3)
+    close = {"rtol": 1e-5 if dtype == "float32" else 1e-12}
+    same(data, weight.data, **close)
+    same(mean, optimizer.state[weight]["exp_avg"], **close)
+    same(square, optimizer.state[weight]["exp_avg_sq"], **close)
+
+
+def test_adam_takes_no_mixture_of_numbers():
+    data = np.zeros((2, 3), dtype=np.float32)
+    with pytest.raises(TypeError, match="some of the moving numbers are arrays"):
+        cuda.adam(data, data, data, data, [0.9, np.float32(0.1), 1.0, 1.0], 0.9, 1e-8)
+
+
+@COMPILED
 def test_wide_indices(monkeypatch):
     """Arrays of 2**31 numbers and more are counted in 64 bits; small ones are not."""
     used = []

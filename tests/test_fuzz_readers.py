@@ -29,10 +29,12 @@ from PIL import Image
 from minisegnet import checkpoint, data
 from minisegnet.train import OptionError, Run
 from minisegnet.train.options import read_toml
-from tests.refusals import _run_files
+from tests.refusals import run_files
 
-MOST_SECONDS = 5.0
-MOST_BYTES = 2**27
+MOST_SECONDS = 30.0
+"""Nothing hangs; the largest picture that is allowed takes a few seconds on a busy machine."""
+MOST_BYTES = 2**30
+"""The largest picture that is allowed has 2**26 pixels, of 12 bytes as floats."""
 
 
 @dataclass
@@ -72,11 +74,11 @@ class Reader:
         finally:
             most = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
-        self.slowest = max(self.slowest, time.perf_counter() - begun)
-        self.largest = max(self.largest, most)
+        seconds = time.perf_counter() - begun
+        self.slowest, self.largest = max(self.slowest, seconds), max(self.largest, most)
         assert not said or path.name in said or path.parent.name in said, said
-        assert self.slowest < MOST_SECONDS
-        assert self.largest < MOST_BYTES
+        assert seconds < MOST_SECONDS
+        assert most < MOST_BYTES
 
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (9, 13, 3), dtype=np.uint8)
@@ -112,7 +114,7 @@ def pictures(suffix: str) -> list[bytes]:
 
 def configurations(suffix: str) -> list[bytes]:
     if suffix == "json":
-        return [_run_files()["config.json"]]
+        return [run_files()["config.json"]]
     return [
         b'epochs = 20\nlr = 0.01\nmodel = "unet"\nquiet = true\n',
         b'# a comment\n"batch-size" = 4\nseed = 0x1F\ndata = \'a\\b\'\nout = """x"""\n',
@@ -121,7 +123,7 @@ def configurations(suffix: str) -> list[bytes]:
 
 
 def checkpoints(suffix: str) -> list[bytes]:
-    files = _run_files()
+    files = run_files()
     return [files["model.safetensors"], files["last.safetensors"]]
 
 
@@ -133,7 +135,7 @@ def read_run(path: Path) -> None:
     """Load a checkpoint, and take it for that of a run."""
     state = checkpoint.load(path)
     folder = path.parent
-    for name, content in _run_files().items():
+    for name, content in run_files().items():
         if not (folder / name).exists():
             (folder / name).write_bytes(content)
     run = Run.open(folder)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import threading
+import types
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import minisegnet as ms
 from minisegnet import backend as libraries
 from minisegnet.kernels import products
 from minisegnet.replay import Recording
+from tests import cuda_on_cpu, strict, strict_graph
 
 
 def column_major(plan, out):
@@ -102,6 +105,9 @@ def test_stacks_of_any_depth(monkeypatch):
     rng = np.random.default_rng(8)
 
     class OnTheHost:
+        def __init__(self, xp):
+            assert xp is np
+
         def multiply(self, plan, out):
             column_major(plan, out)
 
@@ -116,6 +122,89 @@ def test_stacks_of_any_depth(monkeypatch):
             np.testing.assert_allclose(out, a @ b, atol=1e-12)
     nothing = products._recordable(np, np.ones((2, 0)), np.ones((0, 3)), None)
     np.testing.assert_array_equal(nothing, np.zeros((2, 3)))
+
+
+# The four functions that are used, declared as in cublas_api.h and computing on the host.
+_HOST_CUBLAS = r"""
+#include <cstddef>
+static void* stream_set; static void* workspace_set; static size_t workspace_size;
+extern "C" int cublasCreate_v2(void** handle) { *handle = (void*)0x5eed; return 0; }
+extern "C" int cublasSetStream_v2(void* handle, void* stream) {
+    stream_set = stream; workspace_set = 0; return handle == (void*)0x5eed ? 0 : 1; }
+extern "C" int cublasSetWorkspace_v2(void* handle, void* place, size_t size) {
+    workspace_set = place; workspace_size = size; return handle == (void*)0x5eed ? 0 : 1; }
+template <typename T> static void product(int ta, int tb, int m, int n, int k, T alpha,
+    const T* a, int lda, const T* b, int ldb, T beta, T* c, int ldc) {
+    for (int i = 0; i < m; ++i) for (int j = 0; j < n; ++j) {
+        T sum = 0;
+        for (int l = 0; l < k; ++l)
+            sum += a[ta ? l + (long)i * lda : i + (long)l * lda]
+                 * b[tb ? j + (long)l * ldb : l + (long)j * ldb];
+        c[i + (long)j * ldc] = alpha * sum + (beta == 0 ? 0 : beta * c[i + (long)j * ldc]);
+    } }
+extern "C" int cublasGemmStridedBatchedEx(void* handle, int ta, int tb, int m, int n, int k,
+    const void* alpha, const void* a, int type_a, int lda, long long step_a,
+    const void* b, int type_b, int ldb, long long step_b,
+    const void* beta, void* c, int type_c, int ldc, long long step_c,
+    int batch, int compute, int algorithm) {
+    if (handle != (void*)0x5eed || !workspace_set || workspace_size != 32 << 20) return 1;
+    if (lda < (ta ? k : m) || ldb < (tb ? n : k) || ldc < m || algorithm != -1) return 7;
+    if (type_a != type_b || type_a != type_c) return 15;
+    for (int i = 0; i < batch; ++i) {
+        if (type_a == 0 && (compute == 68 || compute == 77))
+            product(ta, tb, m, n, k, *(const float*)alpha, (const float*)a + i * step_a, lda,
+                (const float*)b + i * step_b, ldb, *(const float*)beta,
+                (float*)c + i * step_c, ldc);
+        else if (type_a == 1 && compute == 70)
+            product(ta, tb, m, n, k, *(const double*)alpha, (const double*)a + i * step_a, lda,
+                (const double*)b + i * step_b, ldb, *(const double*)beta,
+                (double*)c + i * step_c, ldc);
+        else return 15;
+    }
+    return compute == 77 ? 77 : 0;
+}
+"""
+
+
+@pytest.mark.skipif(cuda_on_cpu.COMPILER is None, reason="there is no C++ compiler")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_arguments_arrive_at_cublas(monkeypatch, dtype):
+    """The call itself: a library with cuBLAS's functions multiplies on the host."""
+    strict_graph.install(monkeypatch)
+    library = cuda_on_cpu.compiled(_HOST_CUBLAS)
+    monkeypatch.setattr(products, "_load", lambda: library)
+    monkeypatch.setattr(products, "_local", threading.local())
+    monkeypatch.setattr(strict_graph.Stream, "ptr", 0x57, raising=False)
+    device = types.SimpleNamespace(cublas_handle=1)
+    monkeypatch.setattr(strict_graph.Cuda, "Device", lambda: device, raising=False)
+    rng = np.random.default_rng(9)
+    for left, right in [((5, 7), (7, 3)), ((2, 5, 7), (7, 3)), ((4, 1, 6), (4, 6, 2))]:
+        for a, b in zip(layouts(rng, *_batch(left)), layouts(rng, *_batch(right)), strict=False):
+            a, b = a.astype(dtype), b.astype(dtype)
+            x, y = strict.StrictArray(a), strict.StrictArray(b)
+            found = products._recordable(strict.xp, x, y, None).get()
+            np.testing.assert_allclose(found, a @ b, rtol=1e-4, atol=1e-5)
+    monkeypatch.setattr(products, "tf32_is_on", lambda: True)
+    if dtype == "float32":
+        with pytest.raises(RuntimeError, match="cublasGemmStridedBatchedEx failed with status 77"):
+            products._recordable(strict.xp, x, y, None)
+
+
+def _batch(shape):
+    return (None, *shape) if len(shape) == 2 else shape
+
+
+def test_the_loaded_library_is_found(tmp_path):
+    maps = tmp_path / "maps"
+    lines = [
+        "7f00-7f10 r-xp 00000000 08:01 12 /opt/a folder/libcublas.so.12.4.5",
+        "7f10-7f20 r--p 00010000 08:01 12 /opt/a folder/libcublas.so.12.4.5",
+        "7f20-7f30 r-xp 00000000 08:01 13 /opt/libcublasLt.so.12",
+        "7f30-7f40 rw-p 00000000 00:00 0",
+    ]
+    maps.write_text("\n".join(lines), encoding="utf-8")
+    assert products._mapped(str(maps)) == ["/opt/a folder/libcublas.so.12.4.5"]
+    assert products._mapped(str(tmp_path / "none")) == []
 
 
 @pytest.mark.gpu

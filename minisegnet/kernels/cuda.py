@@ -222,10 +222,29 @@ extern "C" __global__ void put(
 """
 
 
+_UPDATES = """
+// Adam's step, see minisegnet.optim.Adam. Four of its numbers change from step to step; while one
+// is recorded, they are read from the device, where their pointers are not null.
+extern "C" __global__ void adam(
+    T* data, const T* grad, T* mean, T* square, const T* forget_at, const T* learn_at,
+    const T* root_at, const T* rate_at, T forget, T learn, T root, T rate,
+    T keep_square, T learn_square, T eps, I total)
+{
+    if (forget_at) { forget = *forget_at; learn = *learn_at; root = *root_at; rate = *rate_at; }
+    FOR_EACH(i, total) {
+        T g = grad[i];
+        mean[i] = mean[i] * forget + g * learn;
+        square[i] = square[i] * keep_square + g * g * learn_square;
+        data[i] -= mean[i] / (sqrt(square[i]) / root + eps) * rate;
+    }
+}
+"""
+
+
 def source(number: str, small: str, index: str) -> str:
     """The text of all kernels, for one type of numbers, of small integers and of indices."""
     types = f"typedef {number} T;\ntypedef {small} W;\ntypedef {index} I;\n"
-    return types + _EACH + _GATHER + _POOL + _COLUMNS + _PLACES
+    return types + _EACH + _GATHER + _POOL + _COLUMNS + _PLACES + _UPDATES
 
 
 @functools.cache
@@ -235,9 +254,14 @@ def _compiled(xp: Any, name: str, number: str, small: str, index: str) -> Any:
 
 
 def _launch(
-    name: str, count: int, arrays: Sequence[Array], sizes: Sequence[int], small: str = "uint8"
+    name: str,
+    count: int,
+    arrays: Sequence[Array],
+    sizes: Sequence[int],
+    small: str = "uint8",
+    others: Sequence[Any] = (),
 ) -> None:
-    """Launch a kernel for ``count`` numbers; all its sizes are passed as indices."""
+    """Launch a kernel for ``count`` numbers; all its sizes are passed as indices, and last."""
     largest = max(*(_reach(array) for array in arrays), *sizes)
     # A thread adds the number of all threads to its index before it sees that it is done.
     wide = largest + THREADS * BLOCKS >= 2**31
@@ -247,7 +271,7 @@ def _launch(
     text = _TYPES[number], _TYPES[small], "long long" if wide else "int"
     kernel = _compiled(array_module(*arrays), name, *text)
     blocks = min(-(-count // THREADS), BLOCKS)
-    kernel((blocks,), (THREADS,), (*arrays, *(index(size) for size in sizes)))
+    kernel((blocks,), (THREADS,), (*arrays, *others, *(index(size) for size in sizes)))
 
 
 def _reach(array: Array) -> int:
@@ -386,3 +410,36 @@ def put(values: Array, places: Array, size: tuple[int, int]) -> tuple[Array, Arr
     _launch("claim", numbers.size, (named, last), sizes)
     _launch("put", numbers.size, (numbers, named, last, out, stayed), sizes)
     return out.transpose(0, 3, 1, 2), stayed.transpose(0, 3, 1, 2)
+
+
+# ------------------------------------------------------------------------ optimisers
+
+
+def adam(
+    data: Array,
+    grad: Array,
+    mean: Array,
+    square: Array,
+    moving: Sequence[Any],
+    beta2: float,
+    eps: float,
+) -> None:
+    """Adam's step in place, in one launch instead of a dozen.
+
+    Parameters
+    ----------
+    data, grad, mean, square : array
+        Of one shape and dtype, all but the gradient C-contiguous.
+    moving : (forget, learn, root, rate)
+        What the mean keeps and takes in, what the root is divided by, and the rate: Python numbers,
+        or arrays () while a step is recorded.
+    """
+    real = data.dtype.type
+    recorded = [hasattr(value, "dtype") for value in moving]
+    if any(recorded) != all(recorded):
+        raise TypeError("adam: some of the moving numbers are arrays and some are not")
+    places = list(moving) if all(recorded) else [np.uintp(0)] * 4
+    values = [real(0)] * 4 if all(recorded) else [real(value) for value in moving]
+    others = [*places, *values, real(beta2), real(1 - beta2), real(eps)]
+    arrays = (data, array_module(data).ascontiguousarray(grad), mean, square)
+    _launch("adam", data.size, arrays, (data.size,), others=others)

@@ -29,6 +29,10 @@ from minisegnet.kernels.phases import Pair, Phase
 BAND_NUMBERS = 1 << 17
 BAND_NUMBERS_ON_GPU = 1 << 27
 
+# So many numbers in a window, or more, make kernels that fill the cache by themselves. A product
+# then takes long to get them ready, and needs many windows at once to be worth that.
+LONG_WINDOW = 256
+
 # With fewer multiplications, handing work over to a second thread costs more than it saves.
 WORTH_A_THREAD = 1 << 22
 
@@ -92,10 +96,14 @@ class Gathering:
             per_row = per_row // rows.tap_count * rows.stride
         limit = BAND_NUMBERS_ON_GPU
         if self.module is np:
-            limit = min(BAND_NUMBERS, -(-images * rows.length // self.threads) * per_row)
+            long = 0 if self._overlapping else self._length // LONG_WINDOW
+            limit = min(
+                BAND_NUMBERS * max(1, long), -(-images * rows.length // self.threads) * per_row
+            )
         rows_at_once = _evenly(rows.length, limit // max(per_row, 1))
         whole = rows_at_once == rows.length
-        together = _evenly(images, limit // max(per_row * rows.length, 1)) if whole else 1
+        fitting = limit // max(per_row * rows.length, 1)
+        together = _evenly(images, fitting, self.threads) if whole else 1
         return [
             (slice(n, min(n + together, images)), slice(r, min(r + rows_at_once, rows.length)))
             for n in range(0, images, together)
@@ -164,10 +172,14 @@ class Gathering:
         )
 
 
-def _evenly(count: int, at_once: int) -> int:
-    """At most ``at_once`` of them at a time (one at least), and about as many each time."""
+def _evenly(count: int, at_once: int, shares: int = 1) -> int:
+    """At most ``at_once`` of them at a time (one at least), and about as many each time.
+
+    The number of times divides into ``shares``, if there are enough of them.
+    """
     times = -(-count // max(min(at_once, count), 1))
-    return -(-count // max(times, 1))
+    times = -(-times // shares) * shares
+    return max(-(-count // max(times, 1)), 1)
 
 
 def framed(maps: Array, rows: Pair, columns: Pair) -> Array:

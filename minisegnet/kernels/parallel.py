@@ -235,4 +235,4 @@ def scratch(xp: Any, shape: tuple[int, ...], dtype: Any, number: int = 0) -> Arr
     held = buffers.get(number)
     if held is None or held.nbytes < need:
         held = buffers[number] = np.empty(need, dtype=np.uint8)
-    return held[:need].view(dtype).reshape(shape)
+    return np.ndarray(shape, dtype, held)

@@ -10,6 +10,7 @@ import ctypes
 import functools
 import math
 import threading
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,6 +42,8 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
     >>> matmul(np.array([[1, 2]]), np.array([[3], [4]]))
     array([[11]])
     """
+    if type(a) is type(b) is np.ndarray:
+        return np.matmul(a, b, out=out)
     xp = array_module(a, b)
     if recording() and device_of(a) == "cuda" and a.dtype in _TYPES and min(a.ndim, b.ndim) > 1:
         return _recordable(xp, a, b, out)
@@ -119,7 +122,7 @@ def _recordable(xp: Any, a: Array, b: Array, out: Array | None) -> Array:
     else:
         left, right = (_stacked(xp, x, leading) for x in (a, b))
         plan = planned(left, right, target.reshape(-1, *shape[-2:]))
-        _cublas().multiply(plan, target)
+        _cublas(xp).multiply(plan, target)
     if out is not None and not fits:
         out[...] = target
     return target if out is None else out
@@ -136,7 +139,9 @@ def _stacked(xp: Any, x: Array, leading: tuple[int, ...]) -> Array:
 class _Cublas:
     """A handle of cuBLAS, on whichever stream is current."""
 
-    def __init__(self) -> None:
+    def __init__(self, xp: Any) -> None:
+        # To ask CuPy for its own handle makes it load cuBLAS, if it has not yet.
+        xp.cuda.Device().cublas_handle  # noqa: B018
         self._library, self._handle = _load(), ctypes.c_void_p()
         self._call("cublasCreate_v2", ctypes.byref(self._handle))
         self._stream: int | None = None
@@ -190,7 +195,7 @@ class _Cublas:
 @functools.cache
 def _load() -> Any:
     """The cuBLAS that CuPy has loaded, or the system's."""
-    for name in _LIBRARIES:
+    for name in (*_mapped(), *_LIBRARIES):
         try:
             return ctypes.CDLL(name)
         except OSError:
@@ -201,12 +206,22 @@ def _load() -> Any:
     )
 
 
+def _mapped(maps: str = "/proc/self/maps") -> list[str]:
+    """The files of cuBLAS that this process has loaded, where the system tells."""
+    try:
+        lines = Path(maps).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    files = {line.split(maxsplit=5)[-1] for line in lines}
+    return sorted(file for file in files if Path(file).name.startswith("libcublas.so"))
+
+
 _local = threading.local()
 
 
-def _cublas() -> _Cublas:
+def _cublas(xp: Any) -> _Cublas:
     """The handle of this thread: one handle may not be used by two at once."""
     if not hasattr(_local, "cublas"):
-        _local.cublas = _Cublas()
+        _local.cublas = _Cublas(xp)
     handle: _Cublas = _local.cublas
     return handle

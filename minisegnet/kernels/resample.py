@@ -291,7 +291,7 @@ def max_over_bins(x: Array, outputs: Pair) -> tuple[Array, Array]:
     _, height, width, _ = maps.shape
     # The tables of the sums list the cells of each bin; short bins repeat their last one.
     rows, columns = (
-        to_device(sums(size, count).index, device_of(x))
+        _on_device(sums(size, count), device_of(x), x.dtype)[0]
         for size, count in ((height, outputs[0]), (width, outputs[1]))
     )
     value = xp.take(maps, columns[0], axis=2)

@@ -71,15 +71,21 @@ def as_table(x: Array, axis: int = 1) -> Array:
            [2, 5]])
     """
     xp = array_module(x)
-    moved = xp.ascontiguousarray(xp.moveaxis(x, axis, -1))
+    moved = xp.ascontiguousarray(x.transpose(_axis_last(axis, x.ndim)))
     return moved.reshape(math.prod(moved.shape[:-1]), moved.shape[-1])
+
+
+def _axis_last(axis: int, ndim: int) -> list[int]:
+    return [*(i for i in range(ndim) if i != axis), axis]
 
 
 def from_table(table: Array, shape: Sequence[int], axis: int = 1) -> Array:
     """The array of this shape whose :func:`as_table` is the table (a view, never a copy)."""
     lengths = list(shape)
     columns = lengths.pop(axis)
-    return array_module(table).moveaxis(table.reshape(*lengths, columns), -1, axis)
+    order = list(range(len(lengths)))
+    order.insert(axis, len(lengths))
+    return table.reshape(*lengths, columns).transpose(order)
 
 
 @on_gpu(cuda.column_sums)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -78,10 +79,12 @@ class _BatchNorm(Module):
                 f"{type(self).__name__}: the input has shape {shape}: this layer was made for "
                 f"{self.layout} with C = {self.num_features}"
             )
-        momentum = 0.0 if self.momentum is None else self.momentum
+        momentum: Any = 0.0 if self.momentum is None else self.momentum
         if self.training and self.num_batches_tracked is not None:
-            if self.momentum is None:
-                momentum = 1.0 / (int(self.num_batches_tracked) + 1)
+            if self.momentum is None and self.running_mean is not None:
+                # A number on the array's own device: nobody waits for a GPU to tell it.
+                count = (self.num_batches_tracked + 1).astype(self.running_mean.dtype)
+                momentum = 1.0 / count
             self.num_batches_tracked += 1
         return F.batch_norm(
             input,

@@ -7,6 +7,7 @@ from typing import Any
 
 from minisegnet.autograd import Tensor
 from minisegnet.backend import Array, array_module
+from minisegnet.kernels import cuda
 from minisegnet.optim.optimizer import Optimizer
 from minisegnet.replay import number
 
@@ -101,16 +102,20 @@ class Adam(Optimizer):
         data = parameter.data
         xp = array_module(data)
         beta2 = group["betas"][1]
-        work = self._workspace(data)
         # These four change from step to step; schedules may move betas[0] as well as the rate.
         root = number(lambda: _count_step(state, group), data)
         forget = number(lambda: group["betas"][0], data)
         learn = number(lambda: 1 - group["betas"][0], data)
         rate = number(lambda: group["lr"] / (1 - group["betas"][0] ** state["step"]), data)
         mean = self._memory(state, "exp_avg", data)
+        square = self._memory(state, "exp_avg_sq", data)
+        if cuda.serves(data) and data.flags.c_contiguous and not group["amsgrad"]:
+            moving = forget, learn, root, rate
+            cuda.adam(data, grad, mean, square, moving, beta2, group["eps"])
+            return
+        work = self._workspace(data)
         mean *= forget
         mean += xp.multiply(grad, learn, out=work)
-        square = self._memory(state, "exp_avg_sq", data)
         square *= beta2
         xp.multiply(grad, grad, out=work)
         work *= 1 - beta2

@@ -91,22 +91,24 @@ class CapturedStep:
         return self._step(*self._inputs)
 
     def _constants_now(self) -> list[Any]:
-        """What the recorded step has taken for constant: the objects themselves, and options."""
+        """What the recorded step has taken for constant: objects as such, and values."""
         arrays = [parameter.data for parameter in self._model.parameters()]
         options = [
             {key: value for key, value in group.items() if key not in _MOVING}
             for group in self._optimizer.param_groups
         ]
-        return [self._optimizer.state, *arrays, options]
+        switches = [module.training for module in self._model.modules()]
+        switches += [parameter.requires_grad for parameter in self._model.parameters()]
+        return [self._optimizer.state, *arrays, (options, switches)]
 
     def _still_holds(self) -> bool:
         if not self._constants:
             return True
-        *objects, options = self._constants_now()
-        *recorded, recorded_options = self._constants
+        *objects, values = self._constants_now()
+        *recorded, recorded_values = self._constants
         same = len(objects) == len(recorded)
         same = same and all(a is b for a, b in zip(objects, recorded, strict=True))
-        return same and options == recorded_options
+        return same and values == recorded_values
 
 
 def _alike(a: Array, b: Array) -> bool:

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import report
+from tests.benchmarks import others, report
 from tests.benchmarks.cases import NETWORKS, OPERATIONS
 from tests.benchmarks.engines import ENGINES
 
@@ -42,6 +42,12 @@ def main() -> None:
             for engine in engines if cases else ():
                 for name, found in _child(options, engine, cases).items():
                     _keep_least(measured[table].setdefault(name, {}), engine, found)
+    if options.others:
+        measured["others"] = {
+            engine: _other(options, engine)
+            for engine in others.ENGINES
+            if any(name in operations for name in others.CASES)
+        }
     for case in NETWORKS:
         if case.gflop and case.name in measured["networks"]:
             measured["networks"][case.name]["minisegnet"]["gflop"] = case.gflop
@@ -72,6 +78,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="how long to repeat each case (1.5)")
     parser.add_argument("--threads", type=int, default=cores, help="for every engine (all cores)")
     parser.add_argument("--only", default="", help="cases whose name holds this")
+    parser.add_argument(
+        "--others", type=Path, help="a Python that has mygrad, dezero, pydynet: compare them too"
+    )
     parser.add_argument("--json", type=Path, help="a file to keep the figures in")
     parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.name}")
     options = parser.parse_args()
@@ -89,6 +98,17 @@ def _child(options: argparse.Namespace, engine: str, cases: list[str]) -> dict[s
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{engine} failed on {', '.join(cases)}:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _other(options: argparse.Namespace, engine: str) -> dict[str, Any]:
+    """What another engine takes, in the Python that has it, with the same number of threads."""
+    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    environment = {**os.environ, **{name: str(options.threads) for name in names}}
+    command = [str(options.others), others.__file__, engine, str(options.seconds)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return {"version": "", **{name: {"error": done.stderr[-300:]} for name in others.CASES}}
     return json.loads(done.stdout.splitlines()[-1])
 
 

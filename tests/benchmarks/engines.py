@@ -35,7 +35,8 @@ class Minisegnet:
         return self.functional.cat(parts, 1)
 
     def model(self, kind: str, **options: Any) -> Any:
-        extra = {"dropout": 0.0, "padding": 1} if kind == "FCN8s" else {}
+        # The network of PyTorch has no dropout.
+        extra = {"dropout": 0.0} if kind == "FCN8s" else {}
         return getattr(self.library.models, kind)(3, 5, **options, **extra)
 
     def without_gradients(self) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -95,6 +96,7 @@ class OnGpu(Minisegnet):
 
     def free(self) -> None:
         """Give the pool's memory back, so that the next measurement begins with none."""
+        gc.collect()
         pool = getattr(backend.library_for(self.device).module, "get_default_memory_pool", None)
         if pool is not None:
             pool().free_all_blocks()

@@ -50,13 +50,13 @@ def text(results: Results) -> str:
     """The results as Markdown."""
     parts = ["; ".join(f"{name}: {value}" for name, value in results.about) + "."]
     if results.steps:
-        parts += ["#### Training steps", _steps(results.steps)]
+        parts += ["### Training steps", _steps(results.steps)]
     if results.operations:
-        parts += ["#### One operation, forward and back", _operations(results.operations)]
+        parts += ["### One operation, forward and back", _operations(results.operations)]
     if results.camvid:
-        parts += ["#### CamVid", _camvid(results.camvid)]
+        parts += ["### CamVid", _camvid(results.camvid)]
     if results.tests:
-        parts += ["#### Tests marked gpu", "\n".join(f"    {line}" for line in results.tests)]
+        parts += ["### Tests marked gpu", "\n".join(f"    {line}" for line in results.tests)]
     parts += [f"- {note}" for note in results.notes]
     return "\n\n".join(parts) + "\n"
 
@@ -104,7 +104,7 @@ def _camvid(found: list[dict[str, Any]]) -> str:
         ]
         for row in found
     ]
-    head = ["network", "epochs", "pixel accuracy", "mean IoU", "images/s in training", "minutes"]
+    head = ["network", "epochs", "pixel accuracy", "mean IoU", "images/s with scoring", "minutes"]
     return _table(head, rows)
 
 

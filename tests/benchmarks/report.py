@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks import others
+
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
@@ -26,17 +28,14 @@ def write(page: Path, text: str) -> None:
 
 def tables(measured: dict[str, Any]) -> str:
     """What was measured, as Markdown."""
-    return "\n".join(
-        [
-            _conditions(measured),
-            "### Networks",
-            "",
-            _networks(measured),
-            "### One operation, forward and back",
-            "",
-            _operations(measured),
-        ]
-    )
+    parts = [_conditions(measured)]
+    if measured["networks"]:
+        parts += ["### Networks", "", _networks(measured)]
+    if measured["operations"]:
+        parts += ["### One operation, forward and back", "", _operations(measured)]
+    if measured.get("others"):
+        parts += ["### Other engines on NumPy", "", _others(measured)]
+    return "\n".join(parts)
 
 
 def _conditions(measured: dict[str, Any]) -> str:
@@ -87,6 +86,24 @@ def _operations(measured: dict[str, Any]) -> str:
             f"| {_ratio(ours, torch, 'processor')} |"
         )
     return "\n".join(rows) + "\n"
+
+
+def _others(measured: dict[str, Any]) -> str:
+    cases = [name for name in others.CASES if name in measured["operations"]]
+    rows = ["| | " + " | ".join(cases) + " |", "|---" * (len(cases) + 1) + "|"]
+    ours = {name: measured["operations"][name]["minisegnet"] for name in cases}
+    for engine, found in {"minisegnet": ours, **measured["others"]}.items():
+        times = [_time_or_reason(found.get(name), ours[name]) for name in cases]
+        rows.append(f"| {engine} {found.get('version', '')} | {' | '.join(times)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _time_or_reason(found: Any, ours: dict[str, float]) -> str:
+    """A time, and how many times as long as ours it is by the processor; or why there is none."""
+    if found is None or "error" in found:
+        reason = "not measured" if found is None else found["error"].strip().splitlines()[0]
+        return "fails: " + reason.split(". ")[0][:80].replace("|", "/")
+    return f"{_ms(found)} ({found['processor'] / ours['processor']:.1f} times the processor time)"
 
 
 def _three(engines: dict[str, Any]) -> tuple[Any, Any, Any]:

@@ -48,7 +48,5 @@ def SegNetBasic(base: int) -> nn.Module:
 
 
 def FCN8s(base: int) -> nn.Module:
-    """FCN-8s for 5 classes, with the small border that minisegnet is told to use."""
-    model = torch_models_vgg.FCN(5, base, skips=2)
-    model.features[0].padding = (1, 1)
-    return model
+    """FCN-8s for 5 classes."""
+    return torch_models_vgg.FCN(5, base, skips=2)

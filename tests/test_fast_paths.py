@@ -21,10 +21,9 @@ from minisegnet.kernels.phases import phases
 from tests.geometry import Correlation, correlations, integers
 
 
-@pytest.fixture
-def many_bands(monkeypatch):
+def use_small_bands(monkeypatch, numbers: int) -> None:
     """Bands so small, and threads so eager, that even toy maps are shared among three threads."""
-    monkeypatch.setattr(gathering, "BAND_NUMBERS", 200)
+    monkeypatch.setattr(gathering, "BAND_NUMBERS", numbers)
     monkeypatch.setattr(gathering, "WORTH_A_THREAD", 1)
     monkeypatch.setattr(parallel, "_threads", 3)
 
@@ -52,9 +51,9 @@ AWKWARD = [
     [case[1:] for case in AWKWARD],
     ids=[case[0] for case in AWKWARD],
 )
-@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("channels_last, numbers", [(True, 200), (False, 5000)])
 def test_correlate_on_awkward_sizes(
-    many_bands,
+    monkeypatch,
     images,
     channels,
     outputs,
@@ -65,7 +64,9 @@ def test_correlate_on_awkward_sizes(
     dilation,
     groups,
     channels_last,
+    numbers,
 ):
+    use_small_bands(monkeypatch, numbers)
     x = integers((images, channels, *size), seed=1)
     if channels_last:
         x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)

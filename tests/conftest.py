@@ -14,6 +14,7 @@ property, different ones at each run; without it, the same small selection is tr
 from __future__ import annotations
 
 import os
+import signal
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,11 @@ from tests import strict
 collect_ignore_glob = ["record_*.py", "torch_*.py"]
 
 libraries.register_library(strict.library())
+
+# Where the tests run in a shell's background, Ctrl-C is ignored, and so it would be in the programs
+# that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
     "ci",

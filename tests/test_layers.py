@@ -183,7 +183,7 @@ def test_every_layer_is_in_the_table_or_tested_below():
     tested = {type(m).__name__ for layer, _ in LAYERS for m in layer.modules()}
     tested |= {"BatchNorm1d", "Dropout", "Dropout2d", "MaxUnpool2d"}
     tested |= {"CrossEntropyLoss", "BCEWithLogitsLoss"}
-    tested |= {"Module", "ModuleList", "Parameter", "LoadResult", "init"}
+    tested |= {"Module", "ModuleList", "Parameter", "LoadResult", "init", "watch"}
     assert tested == set(nn.__all__)
 
 

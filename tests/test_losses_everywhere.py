@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from minisegnet import losses
 from minisegnet.autograd import tensor
-from minisegnet.train.options import loss_names
 from minisegnet.train.objective import build_loss
+from minisegnet.train.options import loss_names
 from tests import strict_array
 from tests.strict_rules import counting
 from tests.test_losses import masks

@@ -78,6 +78,9 @@ class Entry:
         How many numbers the network that ``make()`` returns trains.
     toy : mapping
         Options with which ``make(**toy)`` is a small version, quick to train.
+    normed : bool
+        Whether every part of it has batch normalisation: others diverge at learning rates that
+        suit these.
     """
 
     name: str
@@ -86,6 +89,7 @@ class Entry:
     sizes: str
     parameters: int
     toy: Mapping[str, Any]
+    normed: bool = True
 
 
 #: The networks by name.
@@ -107,6 +111,7 @@ TABLE: dict[str, Entry] = {
             sizes="steps of 16 from 188 (572 gives 388)",
             parameters=31_030_658,
             toy={"base": 8, "depth": 3},
+            normed=False,
         ),
         Entry(
             name="tutorialfcn",
@@ -115,6 +120,7 @@ TABLE: dict[str, Entry] = {
             sizes="multiples of 16",
             parameters=1_384_652,
             toy={"base": 8},
+            normed=False,
         ),
         Entry(
             name="tutorialunet",
@@ -123,6 +129,7 @@ TABLE: dict[str, Entry] = {
             sizes="multiples of 16",
             parameters=1_554_636,
             toy={"base": 8},
+            normed=False,
         ),
         Entry(
             name="fcn32s",
@@ -131,6 +138,7 @@ TABLE: dict[str, Entry] = {
             sizes="any",
             parameters=134_346_581,
             toy={"base": 8, "padding": 1},
+            normed=False,
         ),
         Entry(
             name="fcn16s",
@@ -139,6 +147,7 @@ TABLE: dict[str, Entry] = {
             sizes="any",
             parameters=134_357_354,
             toy={"base": 8, "padding": 1},
+            normed=False,
         ),
         Entry(
             name="fcn8s",
@@ -147,6 +156,7 @@ TABLE: dict[str, Entry] = {
             sizes="any",
             parameters=134_362_751,
             toy={"base": 8, "padding": 1},
+            normed=False,
         ),
         Entry(
             name="segnet",
@@ -179,6 +189,7 @@ TABLE: dict[str, Entry] = {
             sizes="any",
             parameters=20_505_429,
             toy={"base": 8, "rate": 2},
+            normed=False,
         ),
         Entry(
             name="deeplabv2-vgg",
@@ -187,6 +198,7 @@ TABLE: dict[str, Entry] = {
             sizes="any",
             parameters=37_877_652,
             toy={"base": 8, "rates": (1, 2, 3, 4)},
+            normed=False,
         ),
         Entry(
             name="deeplabv2",
@@ -227,6 +239,7 @@ TABLE: dict[str, Entry] = {
             sizes="any",
             parameters=118_052_437,
             toy={"base": 4, "backbone": "resnet14"},
+            normed=False,
         ),
     )
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from minisegnet import models
 from minisegnet.train.network import model_defaults
 from minisegnet.train.options import BY_NAME, OPTIONS, Given, OptionError
 from minisegnet.train.schedules import RISING
@@ -15,6 +16,8 @@ from minisegnet.train.setup import SHAPES, is_shapes
 __all__ = ["absolute", "described_default", "typed_over", "with_defaults"]
 
 LEARNING_RATES = {"adam": 1e-2, "adamw": 1e-2, "rmsprop": 1e-3, "sgd": 5e-2}
+WITHOUT_NORM = 0.3
+"""The share of these rates for networks without batch normalisation."""
 
 ANY_DATA: Given = {
     "model": "unet",
@@ -93,7 +96,9 @@ def with_defaults(given: Given) -> Given:
     else:
         options["weights"] = absolute(options["weights"])
         _fill(options, {"model_options": {}})
-    _fill(options, {"lr": LEARNING_RATES[options["optimizer"]]})
+    rate = LEARNING_RATES[options["optimizer"]]
+    normed = models.TABLE[options["model"]].normed
+    _fill(options, {"lr": rate if normed else rate * WITHOUT_NORM})
     for name, choice, values in DEPENDENT:
         if options[choice] in values:
             _fill(options, {name: values[options[choice]]})
@@ -122,7 +127,7 @@ def typed_over(file: Given, typed: Given) -> Given:
         if name in file and name not in typed and choice in typed and typed[choice] not in values:
             del options[name]
     if typed.get("model", file.get("model")) != file.get("model"):
-        for name in ("base", "depth", "model_options"):
+        for name in ("base", "depth", "model_options", "weights"):
             if name in file and name not in typed:
                 del options[name]
     return options
@@ -158,7 +163,8 @@ def described_default(name: str) -> str:
         value = ANY_DATA[name]
         return "" if isinstance(value, bool) else str(value)
     if name == "lr":
-        return f"{LEARNING_RATES[ANY_DATA['optimizer']]:g}, by the optimizer"
+        rate = LEARNING_RATES[ANY_DATA["optimizer"]]
+        return f"{rate:g}, by the optimizer; {WITHOUT_NORM * rate:g} for a network without norms"
     shapes, folder = PROCEDURAL.get(name), FOLDER.get(name)
     if name in ("classes", "size"):
         folder = "its own"

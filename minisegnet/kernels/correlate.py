@@ -10,7 +10,8 @@ The terms with a rest fall on inserted zeros, so they are never computed: the ou
 sorted into :mod:`~minisegnet.kernels.phases` that meet the same taps of the kernel, and each phase
 is a correlation without input dilation. A phase copies the windows of a band of rows side by side
 (:mod:`~minisegnet.kernels.gathering`), which turns it into matrix products small enough to stay in
-the processor's cache.
+the processor's cache. Where there are very many phases, each input stamps its kernel instead
+(:mod:`~minisegnet.kernels.stamping`).
 
 Maps are ``(N, C, H, W)`` in their indices and channels-last in memory, so that a window's channels
 are neighbours: a view, not a copy, to whoever only computes element by element.
@@ -18,6 +19,7 @@ are neighbours: a view, not a copy, to whoever only computes element by element.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,6 +32,7 @@ from minisegnet.kernels.parallel import run_shares
 from minisegnet.kernels.phases import Pair, Phase, phases
 from minisegnet.kernels.products import matmul
 from minisegnet.kernels.rows import add_to_columns
+from minisegnet.kernels.stamping import MANY_PHASES, stamp
 
 __all__ = [
     "BAND_NUMBERS",
@@ -111,8 +114,13 @@ def correlate(
         for a in (0, 1)
     )
     starts = (padding[0][0], padding[1][0])
-    found = phases((rows, columns), w.shape[2:], starts, stride, input_dilation, kernel_dilation)
-    out, _ = _slide(x, list(found), (rows, columns), groups, kernels=w)
+    if _has_many_phases(stride, input_dilation, kernel_dilation):
+        out = stamp(x, w, (rows, columns), starts, input_dilation, groups)
+    else:
+        found = phases(
+            (rows, columns), w.shape[2:], starts, stride, input_dilation, kernel_dilation
+        )
+        out, _ = _slide(x, list(found), (rows, columns), groups, kernels=w)
     if bias is not None:
         add_to_columns(out.reshape(-1, len(w)), bias)
     return out.transpose(0, 3, 1, 2)
@@ -133,9 +141,19 @@ def input_gradient(
     It is a correlation again: the kernel flipped, its input and output channels exchanged, the
     roles of stride and input dilation exchanged, padded by ``d*(k-1) - p`` in front.
     """
+    if _has_many_phases(input_dilation, stride, kernel_dilation):
+        starts = _starts_back(w.shape[2:], padding, kernel_dilation)
+        out = stamp(grad, _mirrored(w, groups), input_size, starts, stride, groups)
+        return out.transpose(0, 3, 1, 2)
     back = _phases_back(w.shape[2:], input_size, stride, padding, input_dilation, kernel_dilation)
     out, _ = _slide(grad, back, input_size, groups, kernels=_mirrored(w, groups))
     return out.transpose(0, 3, 1, 2)
+
+
+def _has_many_phases(stride: Pair, input_dilation: Pair, kernel_dilation: Pair) -> bool:
+    """Whether the outputs fall into so many phases that stamps are quicker, and can be made."""
+    plain = tuple(stride) == tuple(kernel_dilation) == (1, 1)
+    return plain and math.prod(input_dilation) >= MANY_PHASES
 
 
 def _mirrored(w: Array, groups: int) -> Array:
@@ -151,10 +169,14 @@ def _phases_back(
     kernel_dilation: Pair,
 ) -> list[Phase]:
     """The phases of the correlation that leads from the output's gradient to the input's."""
+    starts = _starts_back(kernel_size, padding, kernel_dilation)
+    return list(phases(input_size, kernel_size, starts, input_dilation, stride, kernel_dilation))
+
+
+def _starts_back(kernel_size: Pair, padding: Padding, kernel_dilation: Pair) -> Pair:
+    """How many zeros stand in front of the output's gradient."""
     top, left = (kernel_dilation[a] * (kernel_size[a] - 1) - padding[a][0] for a in (0, 1))
-    return list(
-        phases(input_size, kernel_size, (top, left), input_dilation, stride, kernel_dilation)
-    )
+    return top, left
 
 
 def exchange_channels(w: Array, groups: int) -> Array:
@@ -208,6 +230,12 @@ def gradients(
     cell's share of the gradient of the kernel, so that ``x`` need not be gathered at all.
     """
     size, kernel_size = x.shape[2:], w.shape[2:]
+    if _has_many_phases(input_dilation, stride, kernel_dilation):
+        geometry = (stride, padding, input_dilation, kernel_dilation, groups)
+        return (
+            input_gradient(grad, w, size, *geometry),
+            weight_gradient(x, grad, kernel_size, *geometry),
+        )
     back = _phases_back(kernel_size, size, stride, padding, input_dilation, kernel_dilation)
     out, products = _slide(
         grad, back, size, groups, kernels=_mirrored(w, groups), cells=x, kernel_size=kernel_size

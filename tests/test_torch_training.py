@@ -105,6 +105,29 @@ def test_losses_agree_for_20_steps(norm: bool, up: str):
     np.testing.assert_allclose(history[:, 0], history[:, 1], rtol=0.01)
 
 
+@pytest.mark.torch
+@pytest.mark.parametrize("norm", [True, False])
+@pytest.mark.parametrize("up", ["transpose", "bilinear", "nearest"])
+def test_logits_in_evaluation_are_pytorch_s(norm: bool, up: str):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(6)
+    ours, theirs = UNet(3, CLASSES, BASE, DEPTH, norm=norm, up=up), torch_unet(torch, norm, up)
+    # Everything is drawn anew, running statistics too: at their start many mistakes do not show.
+    state = {
+        name: np.asarray(np.abs(rng.normal(1, 0.3, array.shape)), array.dtype)
+        if name.endswith("running_var")
+        else np.asarray(rng.normal(0, 0.2, array.shape), array.dtype)
+        for name, array in ours.state_dict().items()
+    }
+    ours.load_state_dict(state)
+    theirs.load_state_dict({name: torch.tensor(array) for name, array in state.items()})
+    x = rng.standard_normal((2, 3, 20, 28)).astype(np.float32)
+    with ms.no_grad(), torch.no_grad():
+        got, expected = ours.eval()(ms.tensor(x)).numpy(), theirs.eval()(torch.tensor(x)).numpy()
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
 if __name__ == "__main__":
     pairs = losses_of_both(norm=True, up="transpose")
     print("step  minisegnet   PyTorch  relative difference")

@@ -565,6 +565,7 @@ def test_a_recipe_is_followed_and_what_is_typed_wins(run_cli, cells):
     code, _, err = run_cli(
         *("train", "--config", "camvid", "--data", "cells", "--size", 20, "--crop", "16x24"),
         *("--base", 2, "--depth", 2, "--epochs", 1, "--schedule", "poly", "--out", "run"),
+        *("--class-weights", "root-median-frequency"),
     )
     assert (code, err) == (0, "")
     config = json.loads(Path("run/config.json").read_text())

@@ -321,7 +321,7 @@ def _measured(job: dict[str, Any]) -> Result:
         mean_iou=scores.matrix.mean_iou(),
         pixel_accuracy=scores.matrix.pixel_accuracy(),
         boundary_f1=scores.boundary.mean(),
-        seconds=round(sum(row.seconds for row in trainer.history), 1),
+        seconds=round(sum(row.seconds for row in trainer.history), 3),
         milliseconds=round(1000 * seconds_of_picture(model, image), 2),
         memory=peak_memory(),
     )

@@ -30,11 +30,11 @@ def tables(measured: dict[str, Any]) -> str:
     """What was measured, as Markdown."""
     parts = [_conditions(measured)]
     if measured["networks"]:
-        parts += ["### Networks", "", _networks(measured)]
+        parts += ["## Networks", "", _networks(measured)]
     if measured["operations"]:
-        parts += ["### One operation, forward and back", "", _operations(measured)]
+        parts += ["## One operation, forward and back", "", _operations(measured)]
     if measured.get("others"):
-        parts += ["### Other engines on NumPy", "", _others(measured)]
+        parts += ["## Other engines on NumPy", "", _others(measured)]
     return "\n".join(parts)
 
 

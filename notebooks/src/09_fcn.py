@@ -82,6 +82,9 @@ def slide_by_loops(x, weight, rows, columns):
     return out
 
 
+rng = np.random.default_rng(9)
+slide_by_loops(rng.integers(0, 9, (1, 2, 4, 5)), rng.integers(-3, 4, (3, 12)), 2, 3).shape
+
 # %% [markdown]
 # Write it as one convolution.
 

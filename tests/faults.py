@@ -263,6 +263,27 @@ FAULTS = [
         "inside",
         "tests/test_normalisation.py",
     ),
+    Fault(
+        "muon: the next square without the factor on its right",
+        "kernels/orthogonal.py",
+        "squared = matmul(matmul(factor, squared), factor)",
+        "squared = matmul(factor, squared)",
+        "tests/test_orthogonal.py",
+    ),
+    Fault(
+        "muon: never looks ahead",
+        "optim/muon.py",
+        'if group["nesterov"] else buffer',
+        'if not group["nesterov"] else buffer',
+        "tests/test_optim.py",
+    ),
+    Fault(
+        "muon: tall kernels step no farther",
+        "optim/muon.py",
+        "max(1.0, rows / columns)",
+        "max(1.0, columns / rows)",
+        "tests/test_optim.py",
+    ),
 ]
 
 

@@ -81,6 +81,7 @@ CASES = [
     (unet, "SGD", {"momentum": 0.9, "weight_decay": 1e-3}),
     (bilinear, "Adam", {}),
     (unet, "RMSprop", {"momentum": 0.5}),
+    (unet, "Muon", {"weight_decay": 0.1}),
     (Dropping, "AdamW", {"weight_decay": 0.1}),
     (Dropping, "SGD", {}),
     (segnet, "Adam", {"amsgrad": True}),
@@ -170,7 +171,7 @@ def test_capture_needs_a_gpu():
 
 
 @pytest.mark.parametrize("make", [unet, Dropping, segnet])
-@pytest.mark.parametrize("optimizer", ["SGD", "Adam", "AdamW", "RMSprop"])
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam", "AdamW", "RMSprop", "Muon"])
 def test_a_step_of_the_trainer_never_waits(make, optimizer):
     data = batches(6, (32, 32) if make is segnet else (8, 16))
     trainer, _ = train("strict", make, optimizer, data[:2], epochs=1, schedule=False)

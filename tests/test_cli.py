@@ -418,8 +418,8 @@ def cells(tmp_path):
 
 def test_real_pictures_from_training_to_masks(run_cli, cells, tmp_path):
     code, out, err = run_cli(
-        *("train", "--data", "cells", "--size", 20, "--base", 4, "--depth", 2),
-        *("--epochs", 15, "--batch-size", 3, "--lr", 0.02, "--out", "run"),
+        *("train", "--data", "cells", "--size", 20, "--base", 8, "--depth", 2),
+        *("--epochs", 30, "--batch-size", 3, "--out", "run"),
     )
     assert (code, err) == (0, "")
     assert "6 pictures to learn from, 2 to score on" in out
@@ -454,10 +454,10 @@ def test_real_pictures_from_training_to_masks(run_cli, cells, tmp_path):
             assert (picture.mode, picture.size) == ("RGB", (36, 24))
 
     cells.rename(tmp_path / "moved")
-    code, _, err = run_cli("resume", "run", "--epochs", 16)
+    code, _, err = run_cli("resume", "run", "--epochs", 31)
     assert code == 2
     assert "cells does not exist" in err
-    assert run_cli("resume", "run", "--epochs", 16, "--data", "moved")[0] == 0
+    assert run_cli("resume", "run", "--epochs", 31, "--data", "moved")[0] == 0
     assert json.loads(Path("run/config.json").read_text())["data"] == str(tmp_path / "moved")
 
 

@@ -40,6 +40,8 @@ AWKWARD = [
     ("dilated columns", 2, 3, 4, (9, 29), (3, 3), (1, 1), (1, 4), (1, 4), 1),
     ("groups", 2, 6, 9, (7, 30), (3, 3), (1, 1), (1, 1), (1, 1), 3),
     ("depthwise", 2, 17, 17, (7, 30), (3, 3), (1, 1), (1, 1), (1, 1), 17),
+    ("depthwise in blocks of 8", 2, 24, 24, (7, 30), (3, 3), (1, 1), (1, 1), (1, 1), 24),
+    ("depthwise in blocks of 4", 2, 12, 12, (9, 30), (3, 2), (2, 3), (1, 0), (1, 2), 12),
     ("depthwise, two each", 2, 5, 10, (7, 30), (3, 2), (2, 1), (1, 1), (1, 1), 5),
     ("1x1", 2, 17, 3, (7, 30), (1, 1), (1, 1), (0, 0), (1, 1), 1),
     ("many outputs", 1, 2, 70, (5, 8), (3, 3), (1, 1), (1, 1), (1, 1), 1),
@@ -95,6 +97,23 @@ def test_both_gradients_at_once(backend, case: Correlation):
     np.testing.assert_array_equal(backend.numpy(dx), want)
     want = reference.correlate_weight_gradient(case.x, grad, case.w.shape[2:], *case.options)
     np.testing.assert_array_equal(backend.numpy(dw), want)
+
+
+@pytest.mark.parametrize("channels", [8, 4, 3])
+@pytest.mark.parametrize("wrong", [np.inf, -np.inf, np.nan, 3e38])
+def test_what_overflows_in_one_channel_stays_there(channels, wrong):
+    """Whether channels are computed in blocks, each among zeros, or one by one."""
+    x, w = (integers((2, channels, 5, 6), 1), integers((channels, 1, 3, 3), 2))
+    x, w, grad = (a.astype(np.float32) for a in (x, w, integers((2, channels, 5, 6), 3)))
+    options = ((1, 1), ((1, 1), (1, 1)), (1, 1), (1, 1), channels)
+    clean = kernels.correlate(x, w, *options), *kernels.gradients(x, grad, w, *options)
+    x[:, 1, 2, 3] = grad[:, 1, 2, 3] = wrong
+    with np.errstate(all="ignore"):
+        found = kernels.correlate(x, w, *options), *kernels.gradients(x, grad, w, *options)
+    others = [c for c in range(channels) if c != 1]
+    for a, b, axis in zip(found, clean, (1, 1, 0), strict=True):
+        np.testing.assert_array_equal(a.take(others, axis), b.take(others, axis))
+        assert not np.array_equal(a, b)
 
 
 def test_gradients_that_nobody_wants_are_not_computed(monkeypatch):

@@ -116,7 +116,7 @@ def test_schedules_are_those_of_torch(name, kind):
     check()
 
 
-@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam, optim.RMSprop])
+@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam, optim.RMSprop, optim.Muon])
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_a_resumed_schedule_goes_on_as_before(name, kind):
     @given(options=SCHEDULES[name], stop=st.integers(0, 12))

@@ -11,7 +11,7 @@ from tests import strict_array
 from tests.strict_rules import counting
 
 LOSSES = ["cross_entropy", "dice", "focal"]
-OPTIMISERS = ["SGD", "Adam", "AdamW", "RMSprop"]
+OPTIMISERS = ["SGD", "Adam", "AdamW", "RMSprop", "Muon"]
 
 
 def make_step(device: str, loss: str, optimiser: str, up: str = "transpose"):

@@ -831,11 +831,16 @@ def test_options_that_do_not_go_with_the_data_are_refused():
 
 
 @pytest.mark.parametrize("name", ["constant", "step", "poly", "cosine", "onecycle"])
-@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop"])
+@pytest.mark.parametrize("optimizer", ["muon", "adam", "sgd", "rmsprop"])
 def test_rates_depend_on_the_step_alone_and_never_reach_zero(name, optimizer):
     def rates(epochs):
         parameter = nn.Parameter(np.ones(3, np.float32))
-        makers = {"adam": optim.Adam, "sgd": optim.SGD, "rmsprop": optim.RMSprop}
+        makers = {
+            "muon": optim.Muon,
+            "adam": optim.Adam,
+            "sgd": optim.SGD,
+            "rmsprop": optim.RMSprop,
+        }
         made = makers[optimizer]([parameter], lr=0.4)
         options = {"schedule": name, "schedule_epochs": 4, "lr": 0.4, "optimizer": optimizer}
         schedule = build_schedule({**options, "epochs": epochs}, made, steps_per_epoch=5)

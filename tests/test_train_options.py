@@ -376,7 +376,10 @@ def test_the_options_reach_the_optimizer_and_the_trainer(tmp_path):
 @pytest.mark.parametrize(
     "given, words",
     [
-        ({"momentum": 0.9}, "--momentum goes with --optimizer sgd or --optimizer rmsprop, not"),
+        (
+            {"optimizer": "adam", "momentum": 0.9},
+            "--momentum goes with --optimizer muon or --optimizer sgd or --optimizer rmsprop, not",
+        ),
         ({"power": 0.9}, "--power goes with --schedule poly, not with cosine"),
         ({"schedule": "step", "warm_up": 0.1}, "--warm-up goes with"),
         ({"scales": [0.5, 2.0]}, "--scales goes with --augment scale, not with none"),
@@ -392,7 +395,8 @@ def test_defaults_of_dependent_options():
     assert (options["momentum"], options["warm_up"], options["power"]) == (0.9, 0.0, 0.9)
     assert options["scales"] == [0.5, 2.0]
     options = with_defaults({})
-    assert (options["momentum"], options["power"], options["scales"]) == (None, None, None)
+    assert (options["momentum"], options["power"], options["scales"]) == (0.95, None, None)
+    assert with_defaults({"optimizer": "adam"})["momentum"] is None
     assert options["warm_up"] == 0.3
 
 

@@ -249,8 +249,8 @@ def _slide(
     found: Sequence[Phase],
     size: Pair,
     groups: int,
-    kernels: Array | None = None,
-    cells: Array | None = None,
+    kernels: Any = None,
+    cells: Any = None,
     kernel_size: Pair = (0, 0),
 ) -> tuple[Any, Any]:
     """Gather the windows on ``x`` once, and multiply them with kernels, with cells, or with both.
@@ -273,6 +273,14 @@ def _slide(
     xp, maps = array_module(x), x.transpose(0, 2, 3, 1)
     out: Any = None
     products: Any = None
+    outputs = cells.shape[1] if cells is not None else len(kernels)
+    # A kernel for each channel by itself; so are both gradients of one (of as many outputs).
+    alone = xp is np and groups == x.shape[1] == outputs > 1
+    block = depthwise.block_of(groups) if alone else 1
+    if block > 1 and (kernels is None or depthwise.is_finite(x)):
+        wide = None if kernels is None else depthwise.as_blocks(kernels, block)
+        out, products = _slide(x, found, size, groups // block, wide, cells, kernel_size)
+        return out, None if products is None else depthwise.from_blocks(products)
     if kernels is not None:
         covered = sum(phase.rows.length * phase.columns.length for phase in found)
         make = xp.empty if covered == size[0] * size[1] else xp.zeros
@@ -280,9 +288,6 @@ def _slide(
     if cells is not None:
         products = xp.zeros((cells.shape[1], x.shape[1] // groups, *kernel_size), dtype=x.dtype)
         cells = cells.transpose(0, 2, 3, 1)
-    outputs = len(kernels if kernels is not None else products)
-    # A kernel for each channel by itself; so are both gradients of one (of as many outputs).
-    alone = xp is np and groups == x.shape[1] == outputs > 1
     for phase in found if len(x) else ():
         if alone:
             if kernels is not None:

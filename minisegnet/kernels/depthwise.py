@@ -1,9 +1,14 @@
-"""A correlation in which every channel is by itself: sums of shifted maps, without matrices.
+"""A correlation in which every channel is by itself.
 
 With a group for each input channel (``groups == C``) a matrix product would have a single kernel as
-its matrix. Tap by tap there are instead one multiplication and one addition of whole rows:
-the map, shifted by the tap, times the tap's weight of each channel. A row of the map, all channels
-of all its columns, is one long run in memory, so the weights are repeated once for each column.
+its matrix, which is no work for BLAS. There are two ways round that:
+
+- *In blocks*: eight channels are computed as if each saw all eight, with zeros for the kernels that
+  there are not (:func:`as_blocks`). Seven of eight products are wasted, and yet that is quicker.
+- *By taps*, for numbers of channels that make no blocks: one multiplication and one addition of
+  whole rows for each tap, the map shifted by the tap times its weight of each channel. A row of the
+  map, all channels of all its columns, is one long run in memory, so the weights are repeated once
+  for each column.
 """
 
 from __future__ import annotations
@@ -20,6 +25,63 @@ from minisegnet.kernels.phases import Phase
 
 # Numbers in a band: a quarter of a megabyte of float32, for three bands have to fit the cache.
 BAND_NUMBERS = 1 << 16
+
+
+#: Channels in a block, the first that divides their number.
+BLOCKS = (8, 4)
+
+
+def block_of(channels: int) -> int:
+    """How many channels are computed as a block; 1 if they are computed tap by tap.
+
+    Examples
+    --------
+    >>> block_of(24), block_of(12), block_of(17)
+    (8, 4, 1)
+    """
+    return next((size for size in BLOCKS if channels % size == 0), 1)
+
+
+def as_blocks(w: Array, block: int) -> Array:
+    """Kernels of single channels (C, 1, kH, kW) as kernels of blocks (C, block, kH, kW).
+
+    Examples
+    --------
+    >>> as_blocks(np.array([2, 3, 4, 5]).reshape(4, 1, 1, 1), 2)[:, :, 0, 0]
+    array([[2, 0],
+           [0, 3],
+           [4, 0],
+           [0, 5]])
+    """
+    channels = np.arange(len(w))
+    wide = np.zeros((len(w), block, *w.shape[2:]), dtype=w.dtype)
+    wide[channels, channels % block] = w[:, 0]
+    return wide
+
+
+def from_blocks(wide: Array) -> Array:
+    """What :func:`as_blocks` was made of.
+
+    Examples
+    --------
+    >>> from_blocks(np.array([[2, 7], [8, 3]]).reshape(2, 2, 1, 1))[:, :, 0, 0]
+    array([[2],
+           [3]])
+    """
+    channels = np.arange(len(wide))
+    return wide[channels, channels % wide.shape[1]][:, None]
+
+
+def is_finite(x: Array) -> bool:
+    """Whether blocks may be used: the zeros in them must meet no infinity of another channel.
+
+    Examples
+    --------
+    >>> is_finite(np.array([1.0, 2.0])), is_finite(np.array([1.0, np.inf]))
+    (True, False)
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(x.sum()))
 
 
 class Tap(NamedTuple):
@@ -58,7 +120,7 @@ def correlate(maps: Array, w: Array, out: Array, phase: Phase) -> None:
                     total += product
             out[n, r] = total
 
-    run_shares(np, share, _bands(out))
+    run_shares(np, share, _bands(out), blas=False)
 
 
 def products(maps: Array, cells: Array, phase: Phase) -> Array:
@@ -83,7 +145,7 @@ def products(maps: Array, cells: Array, phase: Phase) -> Array:
                 total[tap.row, tap.column] += sums.reshape(-1, band.shape[3]).sum(axis=0)
         return total
 
-    return sum(run_shares(np, share, _bands(cells)))
+    return sum(run_shares(np, share, _bands(cells), blas=False))
 
 
 def _taps(maps: Array, phase: Phase, n: slice, r: slice) -> Iterator[Tap]:

@@ -100,7 +100,8 @@ def _in_pieces(work: Callable[..., None], *arrays: Array) -> None:
         for start in starts:
             work(*(line[start : start + PIECE] for line in lines))
 
-    run_shares(np, share, pieces, most=max(1, len(pieces) // _PIECES_WORTH_A_THREAD))
+    most = max(1, len(pieces) // _PIECES_WORTH_A_THREAD)
+    run_shares(np, share, pieces, most, blas=False)
 
 
 def _has_no_gaps(array: Array) -> bool:

@@ -24,9 +24,9 @@ from minisegnet.kernels import cuda
 from minisegnet.kernels.parallel import get_num_threads, scratch
 from minisegnet.kernels.phases import Pair, Phase
 
-# Numbers in one gathered band: half a megabyte of float32 on a processor, whose cache must hold it
+# Numbers in one gathered band: a megabyte of float32 on a processor, whose cache must hold it
 # besides what is multiplied; a GPU wants few large products instead.
-BAND_NUMBERS = 1 << 17
+BAND_NUMBERS = 1 << 18
 BAND_NUMBERS_ON_GPU = 1 << 27
 
 # So many numbers in a window, or more, make kernels that fill the cache by themselves. A product
@@ -123,16 +123,16 @@ class Gathering:
 
     def _gather(self, frame: Array) -> Array:
         """The windows apart from one another."""
-        xp, (rows, columns) = self.module, self._phase
+        rows, columns = self._phase
         sn, sh, sw, sc = frame.strides
         high = (frame.shape[1] - 1 - (rows.tap_count - 1) * rows.dilation) // rows.stride + 1
-        windows = xp.lib.stride_tricks.as_strided(
+        windows = _strided(
             frame,
-            shape=(
+            (
                 *(self._groups, len(frame), high, columns.length),
                 *(rows.tap_count, columns.tap_count, self._channels),
             ),
-            strides=(
+            (
                 *(self._channels * sc, sn, sh * rows.stride, sw * columns.stride),
                 *(sh * rows.dilation, sw * columns.dilation, sc),
             ),
@@ -140,7 +140,7 @@ class Gathering:
         shape = (self._groups, len(frame), high, columns.length, self._length)
         if windows.flags.c_contiguous:
             return windows.reshape(shape)
-        copy = scratch(xp, windows.shape, windows.dtype)
+        copy = scratch(self.module, windows.shape, windows.dtype)
         copy[...] = windows
         return copy.reshape(shape)
 
@@ -149,13 +149,13 @@ class Gathering:
         rows, columns = self._phase
         images, height = frame.shape[:2]
         sn, sh, sw, sc = frame.strides
-        strips = np.lib.stride_tricks.as_strided(
+        strips = _strided(
             frame,
-            shape=(
+            (
                 *(self._groups, images, columns.length, height),
                 *(columns.tap_count, self._channels),
             ),
-            strides=(
+            (
                 *(self._channels * sc, sn, sw * columns.stride, sh),
                 *(sw * columns.dilation, sc),
             ),
@@ -170,6 +170,13 @@ class Gathering:
             copy,
             strides=(group, image, row * rows.stride, column, copy.itemsize),
         )
+
+
+def _strided(x: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
+    """The memory of ``x`` seen with another shape and other strides."""
+    if type(x) is np.ndarray and x.flags.c_contiguous:
+        return np.ndarray(shape, x.dtype, x, 0, strides)  # a tenth of what as_strided takes
+    return array_module(x).lib.stride_tricks.as_strided(x, shape=shape, strides=strides)
 
 
 def _evenly(count: int, at_once: int, shares: int = 1) -> int:

@@ -16,6 +16,10 @@ Pair = tuple[int, int]
 WORTH_A_THREAD = 1 << 17
 
 
+#: Numbers of a map that are worked on together, a few images or one: half a megabyte of float32.
+AT_ONCE = 1 << 17
+
+
 def like(x: Array, size: Pair, dtype: Any = None, fill: Any = 0) -> Array:
     """A map of another size, with the images, channels, device and memory order of ``x``.
 
@@ -30,7 +34,7 @@ def like(x: Array, size: Pair, dtype: Any = None, fill: Any = 0) -> Array:
 
 
 def over_images(work: Callable[..., None], *maps: Array) -> None:
-    """Call ``work(*maps)``, image by image on several threads where the maps are large.
+    """Call ``work(*maps)``, a few images at a time on several threads where the maps are large.
 
     All maps have the same number of images, and ``work`` writes its results into some of them.
 
@@ -46,4 +50,6 @@ def over_images(work: Callable[..., None], *maps: Array) -> None:
     if xp is not np or images < 2 or max(m.size for m in maps) < WORTH_A_THREAD:
         work(*maps)
         return
-    run_bands(xp, lambda i: work(*(m[i : i + 1] for m in maps)), [(i,) for i in range(images)])
+    together = max(1, AT_ONCE * images // max(m.size for m in maps))
+    bands = [(slice(i, i + together),) for i in range(0, images, together)]
+    run_bands(xp, lambda some: work(*(m[some] for m in maps)), bands)

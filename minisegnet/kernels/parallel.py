@@ -2,13 +2,14 @@
 
 NumPy computes element by element on one core and lets go of the interpreter while it does. Working
 on several bands at once therefore uses the other cores, as long as BLAS is held to one thread
-meanwhile: otherwise both multiply, and the threads fight over the cores. It is held also where
-there is a single band, because the threads of OpenBLAS go on spinning for a while after each
-product that they had a share in, on the very cores that the next bands need.
+meanwhile: otherwise both multiply, and the threads fight over the cores. It is held for products
+also where there is a single band, because the threads of OpenBLAS go on spinning for a while after
+each product that they had a share in, on the very cores that the next bands need.
 """
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import functools
 import math
@@ -91,6 +92,8 @@ def set_num_threads(number: int) -> None:
 def run_bands(xp: Any, work: Callable[..., T], bands: Sequence[tuple]) -> list[T]:
     """``[work(*band) for band in bands]``, over several threads where that helps.
 
+    The work is none of BLAS: for matrix products, :func:`run_shares`.
+
     The results come in the order of the bands whatever the number of threads, so that sums over
     them do not depend on it.
     """
@@ -98,11 +101,15 @@ def run_bands(xp: Any, work: Callable[..., T], bands: Sequence[tuple]) -> list[T
     def run(some: Sequence[tuple]) -> list[T]:
         return [work(*band) for band in some]
 
-    return [result for results in run_shares(xp, run, bands) for result in results]
+    return [result for results in run_shares(xp, run, bands, blas=False) for result in results]
 
 
 def run_shares(
-    xp: Any, work: Callable[[Sequence[B]], T], items: Sequence[B], most: int | None = None
+    xp: Any,
+    work: Callable[[Sequence[B]], T],
+    items: Sequence[B],
+    most: int | None = None,
+    blas: bool = True,
 ) -> list[T]:
     """``work`` on all items in order, or on about equal shares of them, one for each thread.
 
@@ -115,6 +122,8 @@ def run_shares(
     items : sequence
     most : int, optional
         So many threads at most.
+    blas : bool
+        Whether there are matrix products in the work, for which BLAS is held to one thread.
 
     Returns
     -------
@@ -127,7 +136,7 @@ def run_shares(
     keep_freed_memory()
     # A helper that would wait for helpers might wait for itself.
     threads = 1 if getattr(_local, "helps", False) else min(_threads, len(items), most or _threads)
-    with _one_blas_thread:
+    with _one_blas_thread if blas else _nothing:
         if threads < 2:
             return [work(items)]
         first, *others = _shares(items, threads)
@@ -206,6 +215,7 @@ class _OneBlasThread:
 
 
 _one_blas_thread = _OneBlasThread()
+_nothing = contextlib.nullcontext()
 
 
 def _begin_anew() -> None:

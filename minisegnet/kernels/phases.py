@@ -7,6 +7,7 @@ that meet the same taps make a phase, and within a phase the inserted zeros are 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -59,16 +60,18 @@ class Phase(NamedTuple):
         return kernels[..., self.rows.taps, self.columns.taps]
 
 
-def _axis_phases(size: int, k: int, start: int, s: int, u: int, d: int) -> Iterator[Axis]:
+@functools.lru_cache(maxsize=1024)
+def _axis_phases(size: int, k: int, start: int, s: int, u: int, d: int) -> tuple[Axis, ...]:
     """Solve ``(o*s + t*d - start) % u == 0`` for the taps t that each output o meets.
 
     Outputs ``period`` apart meet the same taps; those taps lie ``step`` apart.
     """
     period, step = u // math.gcd(s, u), u // math.gcd(d, u)
+    found = []
     for first in range(min(period, size)):
         offset = first * s - start
         tap = next((t for t in range(min(step, k)) if (offset + t * d) % u == 0), k)
-        yield Axis(
+        axis = Axis(
             out=slice(first, size, period),
             length=len(range(first, size, period)),
             taps=slice(tap, k, step),
@@ -77,6 +80,8 @@ def _axis_phases(size: int, k: int, start: int, s: int, u: int, d: int) -> Itera
             dilation=d * step // u,
             start=-((offset + tap * d) // u),
         )
+        found.append(axis)
+    return tuple(found)
 
 
 def phases(
@@ -93,7 +98,7 @@ def phases(
     [([0, 2], [1]), ([1, 3], [0, 2])]
     """
     along_rows, along_columns = (
-        list(_axis_phases(size[a], kernel[a], starts[a], stride[a], u[a], d[a])) for a in (0, 1)
+        _axis_phases(size[a], kernel[a], starts[a], stride[a], u[a], d[a]) for a in (0, 1)
     )
     for rows in along_rows:
         for columns in along_columns:

@@ -61,7 +61,7 @@ def read(x: Array, places: Array) -> Array:
     array([[4, 1, 4]])
     """
     address = _addresses(places, x.shape[2:])
-    return _in_shape(x.transpose(0, 2, 3, 1).ravel()[address], places)
+    return _in_shape(x.transpose(0, 2, 3, 1).ravel().take(address), places)
 
 
 def add(values: Array, places: Array, size: Pair) -> Array:
@@ -85,9 +85,9 @@ def _addresses(places: Array, size: Pair) -> Array:
     xp = array_module(places)
     images, channels = places.shape[:2]
     address = places.transpose(0, 2, 3, 1).astype(np.int64, order="C")
-    address += (xp.arange(images) * (size[0] * size[1]))[:, None, None, None]
     address *= channels
-    address += xp.arange(channels)
+    first = xp.arange(images)[:, None] * (size[0] * size[1] * channels) + xp.arange(channels)
+    address += first[:, None, None]
     return address.ravel()
 
 

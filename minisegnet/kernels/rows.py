@@ -293,7 +293,8 @@ def _side_by_side(table: Array) -> Array:
 
 
 def _repeat(values: Array, wide: Array) -> Array:
-    return array_module(values).tile(values, wide.shape[1] // max(1, len(values)))
+    times = wide.shape[1] // max(1, len(values))
+    return values.reshape(1, -1).repeat(times, axis=0).reshape(-1)
 
 
 def _add_up(parts: Sequence[Array], table: Array) -> Array:

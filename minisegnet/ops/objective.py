@@ -128,14 +128,15 @@ def _from_classes(x: Array, axis: int, classes: Array, shares: Array) -> Any:
     """The cost of each pixel, ``-share * log(p of its class)``, and its rule."""
     xp = array_module(x)
     table = as_table(x, axis)
-    pixels = xp.arange(len(table))
+    # Where the number of each pixel's class is, counted from the first number of the table.
+    chosen = xp.arange(0, table.size, table.shape[1]) + classes
     largest, powers, sums = exponentials(table)
-    costs = shares * (xp.log(sums) - (table[pixels, classes] - largest))
+    costs = shares * (xp.log(sums) - (table.reshape(-1).take(chosen) - largest))
 
     def input_gradient(pull):
         pull = pull * shares
         gradient = scale_rows(powers, pull / sums)
-        gradient[pixels, classes] -= pull
+        gradient.reshape(-1)[chosen] -= pull
         return from_table(gradient, x.shape, axis)
 
     return costs, input_gradient

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from minisegnet.optim.adam import Adam, AdamW
 from minisegnet.optim.clip import clip_grad_norm_, clip_grad_norm_on_device_
+from minisegnet.optim.muon import Muon
 from minisegnet.optim.one_cycle import OneCycleLR
 from minisegnet.optim.optimizer import Optimizer
 from minisegnet.optim.rmsprop import RMSprop
@@ -22,6 +23,7 @@ __all__ = [
     "AdamW",
     "CosineAnnealingLR",
     "MultiStepLR",
+    "Muon",
     "OneCycleLR",
     "Optimizer",
     "PolynomialLR",

@@ -109,7 +109,7 @@ class Adam(Optimizer):
         rate = number(lambda: group["lr"] / (1 - group["betas"][0] ** state["step"]), data)
         mean = self._memory(state, "exp_avg", data)
         square = self._memory(state, "exp_avg_sq", data)
-        if cuda.serves(data) and data.flags.c_contiguous and not group["amsgrad"]:
+        if cuda.serves(data) and data.flags.c_contiguous and not group.get("amsgrad"):
             moving = forget, learn, root, rate
             cuda.adam(data, grad, mean, square, moving, beta2, group["eps"])
             return
@@ -120,7 +120,7 @@ class Adam(Optimizer):
         xp.multiply(grad, grad, out=work)
         work *= 1 - beta2
         square += work
-        if group["amsgrad"]:
+        if group.get("amsgrad"):
             largest = self._memory(state, "max_exp_avg_sq", data)
             square = xp.maximum(largest, square, out=largest)
         xp.sqrt(square, out=work)
@@ -188,6 +188,8 @@ class AdamW(Adam):
         super().__init__(params, lr, betas, eps, weight_decay, amsgrad)
 
     def _update(self, parameter: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
-        kept = number(lambda: 1 - group["lr"] * group["weight_decay"], parameter.data)
-        parameter.data *= kept
+        self._decay(parameter, group)
         self._move(parameter, parameter.grad, state, group)
+
+    def _decay(self, parameter: Tensor, group: dict[str, Any]) -> None:
+        parameter.data *= number(lambda: 1 - group["lr"] * group["weight_decay"], parameter.data)

@@ -15,7 +15,7 @@ from minisegnet.train.setup import SHAPES, is_shapes
 
 __all__ = ["absolute", "described_default", "typed_over", "with_defaults"]
 
-LEARNING_RATES = {"adam": 1e-2, "adamw": 1e-2, "rmsprop": 1e-3, "sgd": 5e-2}
+LEARNING_RATES = {"muon": 4e-2, "adam": 1e-2, "adamw": 1e-2, "rmsprop": 1e-3, "sgd": 5e-2}
 WITHOUT_NORM = 0.3
 """The share of these rates for networks without batch normalisation."""
 
@@ -24,7 +24,7 @@ ANY_DATA: Given = {
     "data": SHAPES,
     "loss": "cross_entropy",
     "class_weights": "none",
-    "optimizer": "adam",
+    "optimizer": "muon",
     "weight_decay": 0.0,
     "schedule": "cosine",
     "seed": 0,
@@ -36,8 +36,8 @@ ANY_DATA: Given = {
 PROCEDURAL: Given = {
     "classes": 3,
     "size": 64,
-    "epochs": 6,
-    "schedule_epochs": 6,
+    "epochs": 4,
+    "schedule_epochs": 4,
     "batch_size": 8,
     "augment": "none",
     "train_size": 640,
@@ -54,7 +54,7 @@ FOLDER_WIDTH = 2
 """The width for a folder, in widths of the toy."""
 
 DEPENDENT: tuple[tuple[str, str, Given], ...] = (
-    ("momentum", "optimizer", {"sgd": 0.9, "rmsprop": 0.0}),
+    ("momentum", "optimizer", {"muon": 0.95, "sgd": 0.9, "rmsprop": 0.0}),
     ("warm_up", "schedule", RISING),
     ("power", "schedule", {"poly": 0.9}),
     ("scales", "augment", {"scale": [0.5, 2.0]}),
@@ -157,7 +157,7 @@ def described_default(name: str) -> str:
     Examples
     --------
     >>> described_default("optimizer"), described_default("size")
-    ('adam', '64; its own for a folder')
+    ('muon', '64; its own for a folder')
     """
     if name in ANY_DATA:
         value = ANY_DATA[name]

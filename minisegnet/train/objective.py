@@ -106,6 +106,7 @@ def build_optimizer(options: Mapping[str, Any], model: SegmentationModel) -> opt
     shared = {"lr": options["lr"], "weight_decay": options["weight_decay"]}
     momentum = options["momentum"]
     makers: dict[str, Callable[[], optim.Optimizer]] = {
+        "muon": lambda: optim.Muon(model.parameters(), momentum=momentum, **shared),
         "adam": lambda: optim.Adam(model.parameters(), **shared),
         "adamw": lambda: optim.AdamW(model.parameters(), **shared),
         "sgd": lambda: optim.SGD(model.parameters(), momentum=momentum, **shared),

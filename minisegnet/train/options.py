@@ -31,7 +31,7 @@ from minisegnet.train.option_checks import (
     whole,
 )
 
-OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
+OPTIMIZERS = ("muon", "adam", "adamw", "sgd", "rmsprop")
 AUGMENTATIONS = ("none", "mirror", "turn", "scale")
 CLASS_WEIGHTS = ("none", "median-frequency", "root-median-frequency")
 SCHEDULES = ("constant", "step", "poly", "cosine", "onecycle")
@@ -140,7 +140,8 @@ OPTIONS: tuple[Option, ...] = (
         "momentum",
         real("give a share from 0 to below 1, say 0.9", lambda x: 0 <= x < 1),
         "X",
-        "Momentum of sgd or rmsprop; 'onecycle' moves it itself.  [default: 0.9; 0 for rmsprop]",
+        "Momentum of muon, sgd or rmsprop; 'onecycle' moves it itself.  [default: 0.95; 0.9 for "
+        "sgd; 0 for rmsprop]",
     ),
     Option(
         "clip_grad",

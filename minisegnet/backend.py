@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
@@ -83,6 +83,16 @@ def _find_cuda() -> Library | None:
         return None
     except Exception as error:  # CuPy raises its own classes when the driver is missing
         _cuda_problem = f"CuPy is installed but finds no GPU ({error})"
+        return None
+    try:
+        # CuPy brings no libraries of CUDA, and looks for this one at its first kernel.
+        cupy.cuda.nvrtc.getVersion()
+    except Exception as error:
+        said = " ".join(str(error).split())
+        _cuda_problem = (
+            f"CuPy finds a GPU but not the libraries of CUDA ({said}): install the CUDA toolkit, "
+            "or: pip install 'cupy-cuda12x[ctk]' (for CUDA 13, 'cupy-cuda13x[ctk]')"
+        )
         return None
     register_library(
         Library(
@@ -194,6 +204,33 @@ def device_of(array: Array) -> str:
     'cpu'
     """
     return library_of(array).device
+
+
+def concatenate(arrays: Sequence[Array], axis: int = 0) -> Array:
+    """The arrays side by side along an axis, without a detour by the host.
+
+    CuPy sends a table of places to the device where there are more than eight small arrays, which
+    no recorded step may do.
+
+    Examples
+    --------
+    >>> concatenate([np.array([[1], [2]]), np.array([[3, 4], [5, 6]])], axis=1)
+    array([[1, 3, 4],
+           [2, 5, 6]])
+    """
+    xp = array_module(*arrays)
+    if xp is np or len(arrays) <= 8:
+        return xp.concatenate(arrays, axis=axis)
+    axis %= arrays[0].ndim
+    shape = list(arrays[0].shape)
+    shape[axis] = sum(array.shape[axis] for array in arrays)
+    out = xp.empty(shape, dtype=np.result_type(*(array.dtype for array in arrays)))
+    first = 0
+    for array in arrays:
+        behind = first + array.shape[axis]
+        out[(slice(None),) * axis + (slice(first, behind),)] = array
+        first = behind
+    return out
 
 
 def to_numpy(array: Array) -> np.ndarray:

@@ -16,6 +16,9 @@ Outside :func:`deferred` and :class:`Recording` all three do the plain thing.
 from __future__ import annotations
 
 import contextlib
+import functools
+import gc
+import sys
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -179,7 +182,8 @@ class Recording:
     It is rehearsed first: run as it will be recorded, on a stream of its own and in memory of its
     own, so that kernels are compiled, tables are on the device and memory is there before recording
     begins. A rehearsal is a real step. Afterwards nobody else may use that memory, because each
-    replay writes to the same places again.
+    replay writes to the same places again. It goes back to the device with the recording, but for
+    the arrays that live on, such as an optimiser's state.
 
     Parameters
     ----------
@@ -207,12 +211,22 @@ class Recording:
                 "'cuda'"
             )
         self._work, self._device, self._cuda = work, device, cuda
-        self._stream, self._pool = cuda.Stream(non_blocking=True), cuda.MemoryPool()
+        self._stream, self._pool = cuda.Stream(non_blocking=True), _pool(cuda)
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: the next thing to do is a rehearsal."""
         self._graph: Any = None
         self._result: Any = None
         self._rehearsing = True
         self._blocks: list[_Block] = []
         self._draws: list[tuple[Callable[[], np.ndarray], Array]] = []
+
+    def __del__(self) -> None:
+        # Without a device there is no pool yet; at the end of a program it may be gone already.
+        if hasattr(self, "_draws") and not sys.is_finalizing():
+            self.forget()
+            self._pool.free_all_blocks(self._stream)
 
     # ---- the three stages
 
@@ -231,14 +245,16 @@ class Recording:
             If the step does something that cannot be recorded.
         """
         self._rehearsing = False
-        with self._aside():
+        with self._aside(), _nothing_collected():
             self._stream.begin_capture()
             try:
                 self._result = self._work()
-            except Exception as error:
+            except BaseException as error:
                 # The stream is of no use to anybody before its capture has ended.
                 with contextlib.suppress(Exception):
                     self._stream.end_capture()
+                if not isinstance(error, Exception):
+                    raise
                 raise ValueError(
                     f"the step cannot be recorded as a CUDA graph: {error}. Train without capture"
                 ) from error
@@ -292,6 +308,28 @@ class Recording:
         place = array_module(like).empty(shape, dtype=dtype)
         self._draws.append((make, place))
         return place
+
+
+@functools.cache
+def _pool(cuda: Any) -> Any:
+    """The memory of all recordings, apart by their streams.
+
+    It stays: an array of CuPy is lost with the pool that it is from, and some outlive a recording.
+    """
+    return cuda.MemoryPool()
+
+
+@contextlib.contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Inside, no garbage is collected: to free memory of a device is no part of a recording."""
+    gc.collect()
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 class _Block:

@@ -68,6 +68,7 @@ _WAITING = _names(
     "find_objects center_of_mass value_indices"
 )
 _KEEPING_ORDER = _names("copy empty_like full_like ones_like zeros_like")
+_JOINING = _names("concatenate stack hstack vstack dstack column_stack row_stack")
 #: What hides behind **kwargs in CuPy.
 _OPTIONS = {"einsum": {"dtype", "optimize"}, "meshgrid": {"indexing", "copy", "sparse"}}
 #: The dtypes for which CuPy has atomic operations.
@@ -137,11 +138,21 @@ class Function:
             raise TypeError(f"CuPy's {name} takes no {sorted(set(kwargs) - _OPTIONS[name])[0]!r}")
         if name in _WAITING or (name == "where" and len(args) == 1):
             synchronised()
+        if name in _JOINING and args and _by_way_of_the_host(list(arrays_in(args[0]))):
+            uploaded()
+        if name == "repeat" and len(list(arrays_in([args, kwargs]))) > 1:
+            raise ValueError("repeat: CuPy wants the numbers of repeats on the host")
         target = self._target
         result = call(name, target, self._signature, args, kwargs, name in _KEEPING_ORDER)
         if isinstance(result, (bool, int, float)) and name not in _HOST_ANSWERS:
             result = StrictArray(np.asarray(result))
         return _nonsense(result) if name in ("empty", "empty_like") else result
+
+
+def _by_way_of_the_host(arrays: list[StrictArray]) -> bool:
+    """Whether CuPy joins them with one kernel, which reads their places from a table."""
+    alike = len({array.dtype for array in arrays}) == 1
+    return len(arrays) > 8 and alike and sum(a.nbytes for a in arrays) < len(arrays) << 21
 
 
 def _nonsense(array: StrictArray) -> StrictArray:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,7 +21,7 @@ import numpy as np
 from tests import strict, strict_array, strict_index, strict_rules
 from tests.strict_array import StrictArray
 
-#: What happened, in order: "begin", "end", "launch", "wait".
+#: What happened, in order: "begin", "end", "launch", "wait", "free".
 events: list[str] = []
 _tape: list[Callable[[], None]] | None = None
 _depth = 0
@@ -126,10 +128,33 @@ class Stream:
 
 
 class MemoryPool:
-    """Memory that only its owner uses."""
+    """Memory that only its owner uses, and that is lost with it, as that of CuPy 14.0 is."""
+
+    def __init__(self) -> None:
+        self._lent: list[weakref.ref[np.ndarray]] = []
+        weakref.finalize(self, _lose, self._lent).atexit = False
 
     def malloc(self, size: int) -> None:
         raise AssertionError("the stand-in allocates by itself")
+
+    def lend(self, values: np.ndarray) -> None:
+        """Note that an array lies in this memory."""
+        self._lent.append(weakref.ref(values))
+
+    def free_all_blocks(self, stream: Stream) -> None:
+        assert isinstance(stream, Stream)
+        events.append("free")
+
+
+def _lose(lent: list[weakref.ref[np.ndarray]]) -> None:
+    """Fill what is left of arrays with nonsense: somebody else has their memory now."""
+    for reference in lent:
+        values = reference()
+        if values is not None and values.flags.writeable:
+            values.fill({"b": True, "f": np.nan, "c": np.nan}.get(values.dtype.kind, 77))
+
+
+_lender: MemoryPool | None = None
 
 
 class Cuda:
@@ -145,12 +170,25 @@ class Cuda:
     @staticmethod
     @contextlib.contextmanager
     def using_allocator(allocator: Any) -> Iterator[None]:
-        yield
+        global _lender
+        _lender = allocator.__self__
+        try:
+            yield
+        finally:
+            _lender = None
+
+
+def _born(self: StrictArray, values: np.ndarray, before: Any = StrictArray.__init__) -> None:
+    before(self, values)
+    if _lender is not None and values.base is None:
+        _lender.lend(values)
 
 
 def install(monkeypatch: Any) -> None:
     """Give the stand-in for CuPy a ``cuda`` that records, for one test."""
+    gc.collect()  # what earlier tests left says "free" before, and not in between
     events.clear()
+    monkeypatch.setattr(StrictArray, "__init__", _born)
     monkeypatch.setattr(strict.xp, "cuda", Cuda, raising=False)
     for module in (strict, strict_array):
         monkeypatch.setattr(module, "call", _taped(module.call))

@@ -12,6 +12,7 @@ from minisegnet import backend as libraries
 from tests import strict_graph
 from tests.benchmarks import gpu, gpu_camvid, gpu_engines, gpu_page
 from tests.benchmarks.cases import OPERATIONS
+from tests.strict_rules import counting
 
 MADE_UP = gpu_page.Results(
     about=[("date", "2026-01-02"), ("card", "Made Up 9000, 80 GiB")],
@@ -119,13 +120,23 @@ def test_steps_are_timed_both_ways(measuring, monkeypatch):
     assert strict_graph.events.count("launch") == 2
 
 
-@pytest.mark.parametrize("case", OPERATIONS, ids=lambda case: case.name)
-def test_every_operation_runs_on_the_stand_in(measuring, monkeypatch, case):
+@pytest.mark.parametrize("case", [*OPERATIONS, *gpu.ALONE], ids=lambda case: case.name)
+def test_every_operation_runs_on_the_stand_in_and_never_waits(measuring, monkeypatch, case):
     small = {name: getattr(case, name) for name in getattr(case, "__dataclass_fields__", {})}
     if "shapes" in small:
         first, *others = small["shapes"]
         case = type(case)(**{**small, "shapes": ((1, first[1], 6, 6), *others)})
     monkeypatch.setattr(gpu, "OPERATIONS", [case])
+    monkeypatch.setattr(gpu, "ALONE", [])
+
+    def watched(work, wait):
+        work()
+        with counting() as seen:
+            work()
+        assert (seen.synchronisations, seen.uploads) == (0, 0)
+        return 2.5
+
+    monkeypatch.setattr(gpu, "milliseconds", watched)
     measuring.part("operations", measuring.operations)
     assert cells(measuring.page.read_text("utf-8"), case.name) == ["2.5", "-", "2.5", "-", "-", "-"]
 

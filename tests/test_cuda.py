@@ -6,12 +6,15 @@ same cases run there.
 
 from __future__ import annotations
 
+import sys
+import types
+
 import numpy as np
 import pytest
 
 import minisegnet as ms
 from minisegnet import backend as libraries
-from minisegnet.kernels import cuda, gathering, places, rows, windows
+from minisegnet.kernels import cuda, gathering, orthogonal, places, rows, windows
 from minisegnet.kernels.phases import phases
 from minisegnet.kernels.windows import Windows
 from tests import cuda_on_cpu
@@ -167,6 +170,63 @@ def test_a_step_of_adam(machine, dtype, recorded):
     same(square, optimizer.state[weight]["exp_avg_sq"], **close)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("recorded", [False, True])
+def test_looking_ahead(machine, dtype, recorded):
+    """Two steps of momentum 0.75, and what is decomposed after each, for a transposed gradient."""
+    rng = np.random.default_rng(6)
+    mean = np.zeros((3, 5), dtype=dtype)
+    momentum = machine(mean.copy())
+    for _ in range(2):
+        grad = rng.standard_normal((5, 3)).astype(dtype).T
+        mean = mean * 0.75 + grad * 0.25
+        moving = [0.75, 0.25]
+        if recorded:
+            moving = [machine(np.array(value, dtype=dtype)) for value in moving]
+        ahead = cuda.look_ahead(momentum, machine(grad), moving)
+        same(momentum, mean, rtol=1e-6)
+        same(ahead, mean * 0.75 + grad * 0.25, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 3), (3, 8, 8)])
+def test_a_quadratic_of_matrices(machine, dtype, shape):
+    rng = np.random.default_rng(7)
+    matrix, square = (rng.standard_normal(shape).astype(dtype) for _ in range(2))
+    found = cuda.quadratic(machine(matrix), machine(square.copy()), (3.5, -4.5, 2.0))
+    same(found, orthogonal.quadratic.plain(matrix, square, (3.5, -4.5, 2.0)), rtol=1e-5, atol=1e-6)
+
+
+def three_steps(kind, place):
+    """Of an optimiser, on kernels of equal and of other sides, tall and wide, and on a bias."""
+    rng = np.random.default_rng(8)
+    shapes = [(4, 2, 3, 3), (4, 4), (2, 4, 1, 1), (7, 4), (4, 1, 3, 3), (4,)]
+    weights = [ms.Tensor(place(rng.standard_normal(s)), requires_grad=True) for s in shapes]
+    optimizer = getattr(ms.optim, kind)(weights, lr=0.1, weight_decay=0.1)
+    for _ in range(3):
+        for weight in weights:
+            weight.grad = place(rng.standard_normal(weight.shape))
+        optimizer.step()
+    return [libraries.to_numpy(weight.data) for weight in weights]
+
+
+@pytest.mark.parametrize("machine", MACHINES[1:], indirect=True)
+@pytest.mark.parametrize("kind", ["Adam", "AdamW", "Muon"])
+def test_an_optimiser_steps_alike_with_kernels_and_without(machine, monkeypatch, kind):
+    expected, launch, launched = three_steps(kind, np.asarray), cuda._launch, []
+
+    def noted(name, *arguments, **options):
+        launched.append(name)
+        launch(name, *arguments, **options)
+
+    monkeypatch.setattr(cuda, "_launch", noted)
+    monkeypatch.setattr(cuda, "serves", lambda x: x.dtype.kind == "f" and x.size > 0)
+    for one, other in zip(three_steps(kind, machine), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9)
+    own = {"adam", "look_ahead", "quadratic"} if kind == "Muon" else {"adam"}
+    assert set(launched) == own
+
+
 def test_adam_takes_no_mixture_of_numbers():
     data = np.zeros((2, 3), dtype=np.float32)
     with pytest.raises(TypeError, match="some of the moving numbers are arrays"):
@@ -190,6 +250,31 @@ def test_wide_indices(monkeypatch):
         found, _ = cuda.max_over_windows(x, geometry)
         np.testing.assert_array_equal(found, windows.max_over_windows.plain(x, geometry)[0])
     assert used == [("float", "unsigned char", "int"), ("float", "unsigned char", "long long")]
+
+
+def cupy_that(monkeypatch, gpus, get_version):
+    """A module in CuPy's place, asked for the first time."""
+    runtime = types.SimpleNamespace(getDeviceCount=lambda: gpus)
+    nvrtc = types.SimpleNamespace(getVersion=get_version)
+    cupy = types.SimpleNamespace(cuda=types.SimpleNamespace(runtime=runtime, nvrtc=nvrtc))
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.setattr(libraries, "_cuda_problem", None)
+    monkeypatch.setattr(libraries, "_by_device", {"cpu": libraries.library_for("cpu")})
+
+
+def test_why_there_is_no_gpu(monkeypatch):
+    def nowhere():
+        raise RuntimeError("Failure finding\nlibnvrtc.so.12")
+
+    cupy_that(monkeypatch, gpus=0, get_version=nowhere)
+    assert libraries.cuda_problem() == (
+        "CuPy is installed but finds no GPU (no CUDA device is visible)"
+    )
+    cupy_that(monkeypatch, gpus=1, get_version=nowhere)
+    problem = libraries.cuda_problem()
+    assert "not the libraries of CUDA (Failure finding libnvrtc.so.12)" in problem
+    assert "pip install 'cupy-cuda12x[ctk]'" in problem
+    assert not libraries.cuda_is_available()
 
 
 def test_the_processor_takes_the_plain_versions(backend):

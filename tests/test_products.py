@@ -1,4 +1,4 @@
-"""Matrix products: how cuBLAS is asked for them while a step is recorded."""
+"""Matrix products: how cuBLAS is asked for stacks of them, and while a step is recorded."""
 
 from __future__ import annotations
 
@@ -115,12 +115,12 @@ def test_stacks_of_any_depth(monkeypatch):
     shapes = [((2, 3), (3, 4)), ((5, 2, 3), (3, 4)), ((2, 1, 2, 3), (4, 3, 1)), ((0, 3), (3, 2))]
     for left, right in shapes:
         a, b = rng.standard_normal(left), rng.standard_normal(right)
-        np.testing.assert_allclose(products._recordable(np, a, b, None), a @ b, atol=1e-12)
+        np.testing.assert_allclose(products._by_cublas(np, a, b, None), a @ b, atol=1e-12)
         fitting, other = np.empty_like(a @ b), np.empty((a @ b).shape[::-1]).T
         for out in (fitting, other):
-            assert products._recordable(np, a, b, out) is out
+            assert products._by_cublas(np, a, b, out) is out
             np.testing.assert_allclose(out, a @ b, atol=1e-12)
-    nothing = products._recordable(np, np.ones((2, 0)), np.ones((0, 3)), None)
+    nothing = products._by_cublas(np, np.ones((2, 0)), np.ones((0, 3)), None)
     np.testing.assert_array_equal(nothing, np.zeros((2, 3)))
 
 
@@ -172,22 +172,24 @@ def test_arguments_arrive_at_cublas(monkeypatch, dtype):
     """The call itself: a library with cuBLAS's functions multiplies on the host."""
     strict_graph.install(monkeypatch)
     library = cuda_on_cpu.compiled(_HOST_CUBLAS)
-    monkeypatch.setattr(products, "_load", lambda: library)
+    monkeypatch.setattr(products, "_load", lambda major: library)
     monkeypatch.setattr(products, "_local", threading.local())
     monkeypatch.setattr(strict_graph.Stream, "ptr", 0x57, raising=False)
     device = types.SimpleNamespace(cublas_handle=1)
     monkeypatch.setattr(strict_graph.Cuda, "Device", lambda: device, raising=False)
+    runtime = types.SimpleNamespace(runtimeGetVersion=lambda: 12090)
+    monkeypatch.setattr(strict_graph.Cuda, "runtime", runtime, raising=False)
     rng = np.random.default_rng(9)
     for left, right in [((5, 7), (7, 3)), ((2, 5, 7), (7, 3)), ((4, 1, 6), (4, 6, 2))]:
         for a, b in zip(layouts(rng, *_batch(left)), layouts(rng, *_batch(right)), strict=False):
             a, b = a.astype(dtype), b.astype(dtype)
             x, y = strict.StrictArray(a), strict.StrictArray(b)
-            found = products._recordable(strict.xp, x, y, None).get()
+            found = products._by_cublas(strict.xp, x, y, None).get()
             np.testing.assert_allclose(found, a @ b, rtol=1e-4, atol=1e-5)
     monkeypatch.setattr(products, "tf32_is_on", lambda: True)
     if dtype == "float32":
         with pytest.raises(RuntimeError, match="cublasGemmStridedBatchedEx failed with status 77"):
-            products._recordable(strict.xp, x, y, None)
+            products._by_cublas(strict.xp, x, y, None)
 
 
 def _batch(shape):
@@ -205,6 +207,63 @@ def test_the_loaded_library_is_found(tmp_path):
     maps.write_text("\n".join(lines), encoding="utf-8")
     assert products._mapped(str(maps)) == ["/opt/a folder/libcublas.so.12.4.5"]
     assert products._mapped(str(tmp_path / "none")) == []
+
+
+@pytest.mark.parametrize(
+    ("major", "expected"), [(12, "a/libcublas.so.12"), (13, "b/libcublas.so.13")]
+)
+def test_of_two_libraries_the_one_of_cupy_is_taken(monkeypatch, major, expected):
+    """PyTorch may have brought one for another CUDA."""
+    monkeypatch.setattr(products, "_mapped", lambda: ["a/libcublas.so.12", "b/libcublas.so.13"])
+    monkeypatch.setattr(products.ctypes, "CDLL", str)
+    products._load.cache_clear()
+    assert products._load(major) == expected
+    products._load.cache_clear()
+
+
+def test_what_goes_to_cublas_directly(monkeypatch):
+    """Stacks always do: CuPy would copy transposed ones, and round nothing to TF32."""
+    monkeypatch.setattr(products, "device_of", lambda array: "cuda")
+    monkeypatch.setattr(products, "_by_cublas", lambda xp, a, b, out: "directly")
+    monkeypatch.setattr(products, "_can_do_without_cupy", lambda xp: True)
+    xp = strict.xp
+    one, some = xp.ones((2, 2), dtype="float32"), xp.ones((3, 2, 2), dtype="float32")
+    for a, b in ((some, some), (one, some), (some, one)):
+        assert products.matmul(a, b) == "directly"
+    for a, b in (
+        (one, one),
+        (one[0], some),
+        (some.astype("int64"), one),
+        (one, one.astype("int8")),
+    ):
+        assert products.matmul(a, b).shape == np.matmul(a.get(), b.get()).shape
+
+
+def test_without_cublas_stacks_go_by_cupy(monkeypatch):
+    """Where the library cannot be found by its name, CuPy's own product is there still."""
+    monkeypatch.setattr(products, "device_of", lambda array: "cuda")
+
+    def missing(xp):
+        raise RuntimeError("cuBLAS was not found")
+
+    monkeypatch.setattr(products, "_cublas", missing)
+    products._can_do_without_cupy.cache_clear()
+    a, b = (strict.xp.ones(shape, dtype="float32") for shape in ((3, 2, 4), (3, 4, 5)))
+    assert products.matmul(a, b).get().tolist() == np.full((3, 2, 5), 4).tolist()
+    products._can_do_without_cupy.cache_clear()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_products_of_stacks_on_a_gpu(dtype):
+    if not libraries.cuda_is_available():
+        pytest.skip(f"no GPU: {libraries.cuda_problem()}")
+    rng = np.random.default_rng(10)
+    for left, right in [((2, 5, 7), (7, 3)), ((4, 1, 6), (4, 6, 2)), ((3, 7, 5), (3, 5, 2))]:
+        for a, b in zip(layouts(rng, *_batch(left)), layouts(rng, *_batch(right)), strict=False):
+            a, b = a.astype(dtype), b.astype(dtype)
+            x, y = (libraries.to_device(v, "cuda") for v in (a, b))
+            np.testing.assert_allclose(products.matmul(x, y).get(), a @ b, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.gpu

@@ -247,11 +247,20 @@ def test_scalars_promote_as_in_numpy_2(x):
         xp.arange(3).__iadd__(0.5)
 
 
+def test_numbers_of_repeats_are_on_the_host(x):
+    same(xp.repeat(x, [1, 0, 2], axis=0), np.repeat(HOST, [1, 0, 2], axis=0))
+    with pytest.raises(ValueError, match="on the host"):
+        xp.repeat(x, xp.asarray([1, 0, 2]), axis=0)
+
+
 def test_counts_what_reaches_the_host(x):
     with counting() as seen:
         y = (x * 2 + xp.arange(4, dtype=np.float32)).sum(axis=0)
         y[1:] = xp.maximum(y[:-1], 0)
         xp.add.at(y, xp.argmax(x, axis=1), 1.0)
+        xp.concatenate([x] * 8)
+        xp.concatenate([x] * 8 + [x.astype("float64")])
+        xp.concatenate([xp.empty((1 << 19,), dtype="float32")] * 9)
     assert (seen.synchronisations, seen.uploads) == (0, 0)
     for wait in (
         lambda: float(x.sum()),
@@ -272,7 +281,13 @@ def test_counts_what_reaches_the_host(x):
         with counting() as seen:
             wait()
         assert (seen.synchronisations, seen.uploads) == (1, 0)
-    for send in (lambda: xp.asarray(HOST), lambda: xp.array([1, 2]), lambda: x[[0, 2]]):
+    for send in (
+        lambda: xp.asarray(HOST),
+        lambda: xp.array([1, 2]),
+        lambda: x[[0, 2]],
+        lambda: xp.concatenate([x] * 9),
+        lambda: xp.stack([x] * 9),
+    ):
         with counting() as seen:
             send()
         assert (seen.synchronisations, seen.uploads) == (0, 1)

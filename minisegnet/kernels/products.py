@@ -1,7 +1,8 @@
-"""The matrix product, also while a step is recorded as a CUDA graph.
+"""The matrix product, also of stacks and while a step is recorded as a CUDA graph.
 
-CuPy refuses to call cuBLAS while a stream is capturing, although cuBLAS itself can be recorded. So
-there, and in the rehearsals before, the same function of cuBLAS is called without CuPy.
+CuPy refuses to call cuBLAS while a stream is capturing, although cuBLAS itself can be recorded; and
+of stacks of matrices it copies those that are transposed, and never multiplies them in TF32. So in
+both cases the same function of cuBLAS is called without CuPy.
 """
 
 from __future__ import annotations
@@ -45,8 +46,10 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
     if type(a) is type(b) is np.ndarray:
         return np.matmul(a, b, out=out)
     xp = array_module(a, b)
-    if recording() and device_of(a) == "cuda" and a.dtype in _TYPES and min(a.ndim, b.ndim) > 1:
-        return _recordable(xp, a, b, out)
+    if device_of(a) == "cuda" and a.dtype in _TYPES and b.dtype in _TYPES:
+        of_matrices, stacked = min(a.ndim, b.ndim) > 1, max(a.ndim, b.ndim) > 2
+        if of_matrices and (recording() or (stacked and _can_do_without_cupy(xp))):
+            return _by_cublas(xp, a, b, out)
     return xp.matmul(a, b) if out is None else xp.matmul(a, b, out=out)
 
 
@@ -111,7 +114,7 @@ def _laid_out(x: Array) -> tuple[Array, int, int, int]:
     return _laid_out(array_module(x).ascontiguousarray(x))
 
 
-def _recordable(xp: Any, a: Array, b: Array, out: Array | None) -> Array:
+def _by_cublas(xp: Any, a: Array, b: Array, out: Array | None) -> Array:
     a, b = (x.astype(np.result_type(a.dtype, b.dtype), copy=False) for x in (a, b))
     leading = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     shape = (*leading, a.shape[-2], b.shape[-1])
@@ -142,7 +145,8 @@ class _Cublas:
     def __init__(self, xp: Any) -> None:
         # To ask CuPy for its own handle makes it load cuBLAS, if it has not yet.
         xp.cuda.Device().cublas_handle  # noqa: B018
-        self._library, self._handle = _load(), ctypes.c_void_p()
+        major = xp.cuda.runtime.runtimeGetVersion() // 1000
+        self._library, self._handle = _load(major), ctypes.c_void_p()
         self._call("cublasCreate_v2", ctypes.byref(self._handle))
         self._stream: int | None = None
         self._workspace: Any = None
@@ -193,9 +197,9 @@ class _Cublas:
 
 
 @functools.cache
-def _load() -> Any:
-    """The cuBLAS that CuPy has loaded, or the system's."""
-    for name in (*_mapped(), *_LIBRARIES):
+def _load(major: int) -> Any:
+    """The cuBLAS that CuPy has loaded, or the system's; of CUDA ``major``, if there are several."""
+    for name in sorted((*_mapped(), *_LIBRARIES), key=lambda name: not _is_of(name, major)):
         try:
             return ctypes.CDLL(name)
         except OSError:
@@ -204,6 +208,18 @@ def _load() -> Any:
         "cuBLAS was not found under any of its names, and a matrix product cannot be recorded "
         f"without it: {', '.join(_LIBRARIES)}. Train without capture"
     )
+
+
+def _is_of(name: str, major: int) -> bool:
+    """Whether a file of cuBLAS is that of one CUDA: another library may have loaded another one.
+
+    Examples
+    --------
+    >>> _is_of("/opt/lib/libcublas.so.12.9.1", 12), _is_of("cublas64_13.dll", 12)
+    (True, False)
+    """
+    file = Path(name).name
+    return file == f"cublas64_{major}.dll" or f"{file}.".startswith(f"libcublas.so.{major}.")
 
 
 def _mapped(maps: str = "/proc/self/maps") -> list[str]:
@@ -225,3 +241,13 @@ def _cublas(xp: Any) -> _Cublas:
         _local.cublas = _Cublas(xp)
     handle: _Cublas = _local.cublas
     return handle
+
+
+@functools.cache
+def _can_do_without_cupy(xp: Any) -> bool:
+    """Whether cuBLAS can be called at all; if not, CuPy's slower way will do outside recordings."""
+    try:
+        _cublas(xp)
+    except (RuntimeError, OSError, AttributeError):
+        return False
+    return True

@@ -9,7 +9,7 @@ import numpy as np
 
 from minisegnet.arithmetic import Rule, as_float, promote
 from minisegnet.autograd import Tensor, op, reshape
-from minisegnet.backend import Array, array_module
+from minisegnet.backend import Array, array_module, concatenate
 from minisegnet.kernels.rows import axis_index
 
 
@@ -56,9 +56,9 @@ def _cat(*arrays: Array, axis: int) -> Rule:
     moved = [xp.moveaxis(x, 1, -1) for x in values] if axis == 1 else []
     if moved and all(x.flags.c_contiguous for x in moved):
         # Maps that are channels-last in memory stay so.
-        value = xp.moveaxis(xp.concatenate(moved, axis=-1), -1, 1)
+        value = xp.moveaxis(concatenate(moved, axis=-1), -1, 1)
     else:
-        value = xp.concatenate(values, axis=axis)
+        value = concatenate(values, axis=axis)
 
     def backward(grad):
         pieces = zip([0, *ends[:-1]], ends, strict=True)

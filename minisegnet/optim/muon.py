@@ -8,6 +8,7 @@ from typing import Any
 
 from minisegnet.autograd import Tensor
 from minisegnet.backend import Array, array_module
+from minisegnet.kernels import cuda
 from minisegnet.kernels.orthogonal import QUINTIC, orthogonal_each
 from minisegnet.optim.adam import AdamW, Betas
 from minisegnet.optim.optimizer import Optimizer
@@ -19,40 +20,44 @@ ADJUSTMENTS = ("original", "match_rms_adamw")
 class Muon(AdamW):
     r"""Momentum whose singular values are all brought to about 1, for kernels [1]_.
 
-    The gradient of a kernel (O, C, kH, kW), seen as a matrix of O rows, is ruled by a few
-    directions: along them the layer soon has learned, and along the many others hardly moves. Muon
-    takes from the momentum only its directions,
+    A kernel (O, C, kH, kW) is a matrix of O rows, which takes windows to outputs, and so is its
+    gradient. That is mostly ruled by a few directions (of windows, and of outputs): a few singular
+    values are large. Along these the layer has soon learned, and along the many others it hardly
+    moves. Muon takes from the momentum m its directions alone, and goes as far along each,
 
     .. math:: m &\leftarrow \mu m + (1 - \mu) g, \qquad
               U S V^T = \mu m + (1 - \mu) g \\
               W &\leftarrow (1 - \gamma \lambda) W - \gamma \, k \, U V^T
 
-    with :func:`minisegnet.kernels.orthogonal.orthogonal` for :math:`U V^T`, and
-    :math:`k = \sqrt{\max(1, \text{rows} / \text{columns})}`. All else (biases, the weights of
-    norms, depthwise kernels, which mix no channels) takes the step of :class:`AdamW`, with the same
-    learning rate.
+    where g is the gradient, W the kernel, :math:`U S V^T` the singular value decomposition of what
+    stands right of it, and :math:`k = \sqrt{\max(1, \text{rows} / \text{columns})}`. U and V need
+    not be found: :func:`minisegnet.kernels.orthogonal.orthogonal` makes :math:`U V^T` nearly, by
+    products alone. All else (biases, the weights of norms, depthwise kernels, which mix no
+    channels) takes the step of :class:`AdamW`, with the same learning rate.
 
     Parameters
     ----------
     params : iterable of Parameter, or list of dicts
         See :class:`Optimizer`.
     lr : float
-        Learning rate, :math:`\gamma`: about twice what suits Adam.
+        Learning rate, :math:`\gamma`. ``minisegnet train`` takes 0.04, four times Adam's.
     weight_decay : float
         :math:`\lambda`.
     momentum : float
         :math:`\mu`.
     nesterov : bool
-        Look ahead as above; without, m alone is decomposed.
+        Decompose the momentum as it would be after the same gradient once more, as above; without,
+        m alone.
     ns_coefficients : (float, float, float)
-        Of the polynomial that brings singular values near 1.
+        a, b and c of the polynomial that brings singular values near 1.
     eps : float
         The least length that a matrix is divided by; for AdamW's steps added to the root.
     ns_steps : int
         How often the polynomial is applied.
-    adjust_lr_fn : {"original", "match_rms_adamw"}
-        k as above; or :math:`0.2 \sqrt{\max(\text{rows}, \text{columns})}` [2]_, with which steps
-        are about as long as Adam's at the same learning rate.
+    adjust_lr_fn : {"original", "match_rms_adamw"}, optional
+        k as above, which is the default; or
+        :math:`0.2 \sqrt{\max(\text{rows}, \text{columns})}` [2]_, with which steps are about as
+        long as Adam's at the same learning rate.
     betas : (float, float)
         Of AdamW's steps.
 
@@ -149,6 +154,8 @@ class Muon(AdamW):
         kept = number(lambda: group["momentum"], parameter.data)
         new = number(lambda: 1 - group["momentum"], parameter.data)
         buffer = self._memory(state, "momentum_buffer", parameter.data)
+        if group["nesterov"] and cuda.serves(buffer) and buffer.flags.c_contiguous:
+            return cuda.look_ahead(buffer, grad, (kept, new)).reshape(len(buffer), -1)
         buffer *= kept
         buffer += xp.multiply(grad, new, out=self._workspace(grad))
         ahead = buffer * kept + grad * new if group["nesterov"] else buffer

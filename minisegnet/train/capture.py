@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from minisegnet.backend import Array, array_module
+from minisegnet.backend import Array, array_module, tf32_is_on
 from minisegnet.nn import Module
 from minisegnet.optim import Optimizer
 from minisegnet.replay import Recording
@@ -32,7 +32,8 @@ class CapturedStep:
 
     A batch of another shape than the first, such as a smaller last one, is trained on without the
     graph. When something changes that the recorded step took for constant (a weight decay, the
-    arrays of the weights after loading a checkpoint), the step is rehearsed and recorded again.
+    precision of products, the arrays of the weights after loading a checkpoint), the step is
+    rehearsed and recorded again.
 
     Parameters
     ----------
@@ -57,10 +58,11 @@ class CapturedStep:
         device: str,
     ) -> None:
         self._step, self._model, self._optimizer, self._device = step, model, optimizer, device
+        self._recording = Recording(self._on_inputs, device)
         self._begin_anew()
 
     def _begin_anew(self) -> None:
-        self._recording = Recording(self._on_inputs, self._device)
+        self._recording.forget()
         self._inputs: tuple[Array, Array] | None = None
         self._rehearsed = 0
         self._constants: list[Any] = []
@@ -99,7 +101,7 @@ class CapturedStep:
         ]
         switches = [module.training for module in self._model.modules()]
         switches += [parameter.requires_grad for parameter in self._model.parameters()]
-        return [self._optimizer.state, *arrays, (options, switches)]
+        return [self._optimizer.state, *arrays, (options, switches, tf32_is_on())]
 
     def _still_holds(self) -> bool:
         if not self._constants:

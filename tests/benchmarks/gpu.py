@@ -24,12 +24,14 @@ import numpy as np
 import minisegnet as ms
 from minisegnet import backend
 from minisegnet.train import Trainer
-from tests.benchmarks.cases import OPERATIONS, Network
-from tests.benchmarks.gpu_engines import OnGpu, TorchOnGpu
+from tests.benchmarks.cases import OPERATIONS, Network, Update
+from tests.benchmarks.gpu_engines import OnGpu, TorchOnGpu, quietly
 from tests.benchmarks.gpu_page import Results, write
 
 #: Base, depth, images and size of a training step; the last ones fill a card.
 SIZES = [(8, 3, 8, 64), (16, 3, 8, 128), (32, 3, 4, 192), (32, 4, 16, 256), (64, 4, 16, 256)]
+#: PyTorch's Muon takes matrices only, and no kernels.
+ALONE = [Update("Muon", {})]
 TUTORIAL = ("TutorialFCN", "TutorialUNet")
 NO_GPU = 3
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -169,7 +171,7 @@ class Measuring:
 
     def operations(self) -> None:
         """Each operation by itself; ``Update`` stands for the optimisers."""
-        for case in OPERATIONS:
+        for case in [*OPERATIONS, *ALONE]:
             if self.left() < 5:
                 self.results.notes.append("There was no time left for all operations.")
                 return
@@ -178,8 +180,10 @@ class Measuring:
             for tf32 in (False, True):
                 ms.set_tf32(tf32)
                 kind = "tf32" if tf32 else "float32"
-                row[kind] = self._time(lambda c=case: (c.prepare(self.ours), self.ours.wait))
-                if self.torch:
+                row[kind] = self._time(
+                    lambda c=case: (quietly(c.prepare(self.ours)), self.ours.wait)
+                )
+                if self.torch and case not in ALONE:
                     self.torch.set_tf32(tf32)
                     torch = self.torch
                     row[f"{kind} PyTorch"] = self._time(

@@ -42,7 +42,9 @@ P = ParamSpec("P")
 Dim = int | Sequence[int] | None
 
 
-def op(rule: Callable[P, tuple[Any, Callable[[Array], tuple[Any, ...]]]]) -> Callable[P, Any]:
+def op(
+    rule: Callable[P, tuple[Any, Callable[[Array], tuple[Any, ...]]]], name: str | None = None
+) -> Callable[P, Any]:
     """Make a differentiable op of a rule on arrays.
 
     The rule takes arrays, in the parameters annotated ``Array`` (or in one ``*arrays: Array`` that
@@ -53,7 +55,8 @@ def op(rule: Callable[P, tuple[Any, Callable[[Array], tuple[Any, ...]]]]) -> Cal
     passed on without gradient.
 
     The op unwraps tensors, records itself, checks that all arrays are on one device, sums
-    gradients over broadcast axes, and names itself and the shapes when the rule raises.
+    gradients over broadcast axes, and names itself and the shapes when the rule raises. Its name is
+    ``name``, or that of the rule without underscores: give one where several ops share a rule.
 
     Examples
     --------
@@ -66,6 +69,7 @@ def op(rule: Callable[P, tuple[Any, Callable[[Array], tuple[Any, ...]]]]) -> Cal
     >>> y.numpy(), x.grad
     (array([ 8., -1.], dtype=float32), array([12., 30.], dtype=float32))
     """
+    op_name = name or rule.__name__.strip("_")
     signature = inspect.signature(rule)
     parameters = list(signature.parameters.values())
     arrays = [p for p in parameters if _means_array(p.annotation)]
@@ -88,8 +92,8 @@ def op(rule: Callable[P, tuple[Any, Callable[[Array], tuple[Any, ...]]]]) -> Cal
             given = values[place] if place < len(values) else kwargs.get(name)
             if not _is_operand(given) and given is not None:
                 raise TypeError(
-                    f"{rule.__name__.strip('_')}: {name} is a {type(given).__name__}, not a "
-                    "tensor: make one with minisegnet.tensor(...)"
+                    f"{op_name}: {name} is a {type(given).__name__}, not a tensor: "
+                    "make one with minisegnet.tensor(...)"
                 )
             inputs.append(given)
             if place < len(values):
@@ -103,16 +107,16 @@ def op(rule: Callable[P, tuple[Any, Callable[[Array], tuple[Any, ...]]]]) -> Cal
             library_of(*(x.data if isinstance(x, Tensor) else x for x in inputs))
             value, backward = rule(*values, **kwargs)
         except (ValueError, TypeError, IndexError) as error:
-            raise _named(error, rule.__name__.strip("_"), inputs) from error
+            raise _named(error, op_name, inputs) from error
         extras = value[1:] if isinstance(value, tuple) else ()
         out = Tensor(value[0] if isinstance(value, tuple) else value)
         if any(wanted) and is_recording() and out.dtype.kind == "f":
-            out._node = _record(rule.__name__.strip("_"), backward, inputs)
+            out._node = _record(op_name, backward, inputs)
             out.requires_grad = True
         outputs = (out, *(Tensor(extra) for extra in extras))
         if is_observed():
             options = options_of(args, kwargs)
-            announce(Event(rule.__name__.strip("_"), inputs, outputs, options, out._node))
+            announce(Event(op_name, inputs, outputs, options, out._node))
         return outputs if extras else out
 
     return run

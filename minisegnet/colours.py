@@ -211,7 +211,7 @@ def _outline(labels: np.ndarray, thickness: int) -> np.ndarray:
     return edge
 
 
-# ---------------------------------------------------------------------------- what plot.py uses too
+# ---------------------------------------------------------------------------- what plot uses too
 
 
 def palette_array(colours: Any, num_classes: int, op: str) -> np.ndarray:

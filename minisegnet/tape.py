@@ -22,7 +22,7 @@ from minisegnet.kernels.elementwise import add
 class Event:
     """An op that has just run: what observers are told."""
 
-    #: The name of the op's rule, without underscores.
+    #: The op's name.
     name: str
     #: What was given as its arrays: tensors, arrays, numbers or None.
     inputs: Sequence[Any]

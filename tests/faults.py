@@ -61,8 +61,8 @@ FAULTS = [
     Fault(
         "correlate: stride and input dilation not exchanged in the gradient",
         "kernels/correlate.py",
-        "phases(input_size, kernel_size, (top, left), input_dilation, stride, kernel_dilation)",
-        "phases(input_size, kernel_size, (top, left), stride, input_dilation, kernel_dilation)",
+        "phases(input_size, kernel_size, starts, input_dilation, stride, kernel_dilation)",
+        "phases(input_size, kernel_size, starts, stride, input_dilation, kernel_dilation)",
         "tests/test_conv.py",
     ),
     Fault(
@@ -131,7 +131,7 @@ FAULTS = [
     Fault(
         "tape: a second use of a tensor overwrites its gradient",
         "tape.py",
-        "share if have is None else have + share",
+        "share if have is None else add(have, share)",
         "share",
         "tests/test_autograd.py",
     ),
@@ -152,7 +152,7 @@ FAULTS = [
     Fault(
         "Adam: no bias correction of the second moment",
         "optim/adam.py",
-        'math.sqrt(1 - beta2 ** state["step"])',
+        'math.sqrt(1 - group["betas"][1] ** state["step"])',
         "math.sqrt(1.0)",
         "tests/test_optim.py",
     ),
@@ -166,7 +166,7 @@ FAULTS = [
     Fault(
         "multiply-adds: a transposed convolution counted by the cells that come out",
         "models/summary.py",
-        "cells = x if id(weight) in self.transposed else out",
+        'cells = x if name == "conv_transpose2d" else out',
         "cells = out",
         "tests/test_models_summary.py",
     ),

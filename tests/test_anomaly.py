@@ -56,7 +56,12 @@ def test_the_operation_and_the_line_that_made_it(backend):
         (lambda x: (-x).sqrt(), "sqrt", "nan"),
         (lambda x: x**-1.0, "power", "inf"),
         (lambda x: F.conv2d(x[None, None] * 3e38, x[None, None]), "multiply", "inf"),
-        (lambda x: F.conv2d(x[None, None] * 1e37, x[None, None] * 9.0), "correlate", "inf"),
+        (lambda x: F.conv2d(x[None, None] * 1e37, x[None, None] * 9.0), "conv2d", "inf"),
+        (
+            lambda x: F.conv_transpose2d(x[None, None] * 1e37, x[None, None] * 9.0),
+            "conv_transpose2d",
+            "inf",
+        ),
     ],
 )
 def test_every_kind_of_operation(make, op, made):
@@ -78,6 +83,21 @@ def test_on_the_way_back_it_is_the_line_of_the_way_there():
     assert caught.value.source == "roots = (x * 3.0).sqrt()  # steep at 0"
     assert caught.value.line == line_of("roots = (x * 3.0).sqrt()  # steep at 0")
     assert x.grad is None
+
+
+@pytest.mark.parametrize("convolution", [F.conv2d, F.conv_transpose2d])
+def test_convolutions_go_by_the_name_that_was_called(convolution):
+    name = convolution.__name__
+    x, weight = np.ones((1, 1, 3, 4), np.float32), np.full((1, 1, 1, 2), 1e30, np.float32)
+    given = [tensor(x * 1e-5, requires_grad=True), tensor(weight, requires_grad=True)]
+    with ms.detect_anomaly():
+        out = convolution(*given)
+        with pytest.raises(AnomalyError, match=f"^the gradient of {name} is inf") as caught:
+            out.backward(np.full(out.shape, 1e10, np.float32))
+    assert caught.value.op == name
+    weight[0, 0, 0, 1] = np.nan
+    with pytest.raises(AnomalyError, match=rf"input.* of {name}\w* is nan"), ms.detect_anomaly():
+        convolution(tensor(x), tensor(weight))
 
 
 def test_a_gradient_that_nobody_wants_may_be_anything():
@@ -129,7 +149,7 @@ def test_inside_a_network_it_names_the_layer():
 
     model.body[0].weight.data[:] = np.nan
     with (
-        pytest.raises(AnomalyError, match="input 2 of correlate is nan") as caught,
+        pytest.raises(AnomalyError, match="input 2 of conv2d is nan") as caught,
         ms.detect_anomaly(),
     ):
         model(tensor(x))

@@ -289,6 +289,7 @@ REFUSED = [
     ([*SQUARE, "--at", "1,-4"], "no column -4 in the 3x3 result"),
     ([*SQUARE, "--at", "1"], "--at is '1': give a row and a column"),
     ([*SQUARE, "--at", "1,1", "--channel", "1"], "no channel 1"),
+    ([*SQUARE, "--at", "1,1", "--channel", "a"], "--channel is 'a': give a whole number"),
     ([*SQUARE, "--stride", "2,"], None),
     ([*SQUARE, "--stride", "x"], '--stride: "x" is neither'),
     ([*SQUARE, "--stride", "0"], "stride is 0: it must be at least 1"),

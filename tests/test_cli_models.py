@@ -110,7 +110,7 @@ def test_parts_of_parts(run_cli):
         (["--size", "0"], "--size: '0' is no size"),
         (["--size", "64x"], "--size: '64x' is no size"),
         (["--size", "99999"], "up to 16384"),
-        (["unet", "--level", "0"], "--level: "),
+        (["unet", "--level", "0"], "--level is '0': give a whole number from 1 to 9"),
         (["unet", "segnet"], "segnet"),
     ],
 )

@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minisegnet.autograd import tensor
+from minisegnet.autograd import Tensor, tensor
 from minisegnet.gradcheck import gradcheck
 from minisegnet.kernels import correlate as kernels
 from minisegnet.kernels import gathering, parallel, reference
 from minisegnet.ops import conv
 from minisegnet.ops.padding import pad
+from minisegnet.tape import observe
+from tests import strict
 from tests.geometry import Correlation, Transposed, correlations, integers, pairs, transposed
 
 
@@ -51,6 +53,21 @@ def test_bands_and_memory_order_do_not_matter(numbers: int, case: Correlation, c
     np.testing.assert_array_equal(got, reference.correlate(case.x, case.w, *case.options))
     want = reference.correlate_weight_gradient(case.x, got, case.w.shape[2:], *case.options)
     np.testing.assert_array_equal(dw, want)
+
+
+@pytest.mark.parametrize("convolution", [conv.conv2d, conv.conv_transpose2d])
+def test_what_ran_has_the_name_of_the_function_that_was_called(convolution):
+    name = convolution.__name__
+    x, w = (tensor(integers(s, seed=1) * 1.0) for s in ((1, 2, 3, 4), (2, 2, 2, 1)))
+    w.requires_grad = True
+    seen = []
+    with observe(seen.append):
+        out = convolution(x, w)
+    assert seen[-1].name == seen[-1].node.name == name
+    assert repr(out).endswith(f"op={name})")
+    elsewhere = Tensor(strict.xp.ones((2, 2, 2, 1), dtype=x.dtype))
+    with pytest.raises(TypeError, match=f"^{name}: .*'cpu' and another on 'strict'"):
+        convolution(x, elsewhere)
 
 
 def test_correlate_keeps_integers_exact():

@@ -73,6 +73,7 @@ def images(n: int = 2, rows: int = 45, columns: int = 66, seed: int = 0) -> np.n
         (DeepLabV3Plus, {"separable": True}, 26_696_133, 45_688_261),
         (PSPNet, {}, 46_716_373, 65_708_501),
         (PSPNet, {"auxiliary": True}, 49_081_578, 68_073_706),
+        (PSPNet, {"stem": "plain"}, 46_592_597, 65_584_725),
         (RefineNet, {}, 99_060_309, 118_052_437),
     ],
 )
@@ -317,6 +318,23 @@ def test_the_auxiliary_head_looks_at_the_third_stage():
         assert not any(key.startswith(("backbone.layer4", "classifier")) for key in touched)
 
 
+@pytest.mark.parametrize("name", ["deeplab_v3", "pspnet"])
+def test_the_encoder_runs_once_and_the_auxiliary_head_only_when_asked(name):
+    model, x = make(name).eval(), ms.tensor(images(1, 33, 40))
+    parts = {id(model.backbone): "encoder", id(model.aux_classifier): "auxiliary"}
+    ran: list[str] = []
+
+    def seen(module, output):
+        if id(module) in parts:
+            ran.append(parts[id(module)])
+
+    with ms.no_grad(), nn.watch(seen):
+        model(x)
+        assert ran == ["encoder"]
+        model.forward_with_auxiliary(x)
+    assert ran == ["encoder", "encoder", "auxiliary"]
+
+
 def test_a_network_without_one_has_its_logits_alone():
     model = make("refinenet").eval()
     x = ms.tensor(images(1, 33, 40))
@@ -367,6 +385,7 @@ def test_any_size_is_taken(name, size):
         (DeepLabV3, {"dropout": 2}, "p is 2"),
         (DeepLabV3Plus, {"num_classes": 2.5}, "num_classes is 2.5: give an integer"),
         (PSPNet, {"bins": (1, 0)}, "bins is 0"),
+        (PSPNet, {"stem": "plane"}, "unknown stem 'plane': did you mean 'plain'"),
         (RefineNet, {"backbone": "resnet5O"}, "did you mean 'resnet50'"),
     ],
 )

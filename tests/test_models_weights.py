@@ -57,10 +57,17 @@ def torchvision_vgg(layers=VGG16_LAYERS, batch_norm=False, base=BASE):
     return state
 
 
-def torchvision_resnet(counts, base=BASE):
-    """The state_dict of torchvision's resnet50 and resnet101, 64 being ``base``."""
+def torchvision_resnet(counts, base=BASE, deep_stem=False):
+    """The state_dict of torchvision's resnet50 and resnet101, 64 being ``base``.
+
+    With ``deep_stem``, that of hszhao/semseg's and of semantic-segmentation-pytorch's.
+    """
     state = {"conv1.weight": numbers(base, 3, 7, 7), **norm("bn1", base)}
     before = base
+    if deep_stem:
+        before = 2 * base
+        for i, shape in enumerate([(base, 3, 3, 3), (base, base, 3, 3), (before, base, 3, 3)], 1):
+            state |= {f"conv{i}.weight": numbers(*shape), **norm(f"bn{i}", shape[0])}
     for stage, count in enumerate(counts):
         width = base * 2**stage
         for block in range(count):
@@ -183,10 +190,16 @@ def test_vgg16_fills_the_encoder_of_the_first_deeplabs(saved, name):
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "backbone.", "module.encoder."])
-@pytest.mark.parametrize("name", ["deeplabv2", "deeplabv3", "deeplabv3plus", "refinenet"])
-def test_resnets_fill_the_backbone(saved, name, prefix):
-    state = torchvision_resnet((1, 1, 1, 1))
-    model = built(name, backbone="resnet14")
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *((name, {}) for name in ("deeplabv2", "deeplabv3", "deeplabv3plus", "refinenet")),
+        *(("pspnet", {"stem": stem}) for stem in ("plain", "deep")),
+    ],
+)
+def test_resnets_fill_the_backbone(saved, name, options, prefix):
+    state = torchvision_resnet((1, 1, 1, 1), deep_stem=options.get("stem") == "deep")
+    model = built(name, backbone="resnet14", **options)
     report = load_torch_weights(model, saved({prefix + n: a for n, a in state.items()}))
     found = model.state_dict()
     encoder = without_counters(n for n in state if not n.startswith("fc."))
@@ -210,6 +223,15 @@ def test_a_stem_of_another_form_keeps_its_start(saved):
     stages = without_counters(n for n in state if n.startswith("layer") and "layer1.0" not in n)
     assert {f"backbone.{name}" for name in stages} <= set(report.loaded)
     assert {"backbone.conv1.weight", "backbone.conv2.weight"} <= set(report.left)
+    assert "with stem='plain' (--model-options stem=plain)" in str(report).splitlines()[-1]
+
+
+def test_a_deep_stem_does_not_fit_a_plain_one(saved):
+    state = torchvision_resnet((1, 1, 1, 1), deep_stem=True)
+    for name, options in (("pspnet", {"stem": "plain"}), ("deeplabv3", {})):
+        report = load_torch_weights(built(name, backbone="resnet14", **options), saved(state))
+        assert report.wrong_shape["backbone.conv1.weight"] == ((2, 3, 3, 3), (2, 3, 7, 7))
+        assert "take torchvision's resnet50" in str(report).splitlines()[-1]
 
 
 def test_published_names_are_those_of_the_whole_encoder(saved):

@@ -575,18 +575,25 @@ def with_gradients(backend, grads, dtype=np.float64):
     return members
 
 
+CLIPPINGS = (optim.clip_grad_norm_, optim.clip_grad_norm_on_device_)
+
+
 @pytest.mark.parametrize("p", [1.0, 2.0, 3.0, 0.5, math.inf])
-@pytest.mark.parametrize("max_norm", [0.0, 0.3, 1e6])
-def test_clipping(backend, p, max_norm):
+@pytest.mark.parametrize("max_norm", [0.0, 0.3, 1e6, math.inf])
+@pytest.mark.parametrize("clip", CLIPPINGS)
+def test_clipping(backend, clip, p, max_norm):
     random = np.random.default_rng(8)
     grads = [random.standard_normal(shape) for shape in SHAPES]
     everything = np.concatenate([np.ravel(g) for g in grads])
     norm = np.abs(everything).max() if p == math.inf else (np.abs(everything) ** p).sum() ** (1 / p)
     members = with_gradients(backend, grads)
     arrays = [m.grad for m in members]
-    total = optim.clip_grad_norm_([*members, Parameter([1.0])], max_norm, norm_type=p)
-    assert type(total) is float
-    assert total == pytest.approx(norm, rel=1e-12)
+    total = clip([*members, Parameter([1.0])], max_norm, norm_type=p)
+    if clip is optim.clip_grad_norm_:
+        assert type(total) is float
+    else:
+        assert type(total) is type(arrays[0]) and total.shape == () and total.dtype == np.float64
+    assert float(total) == pytest.approx(norm, rel=1e-12)
     scale = min(1.0, max_norm / (norm + 1e-6))
     for member, array, grad in zip(members, arrays, grads, strict=True):
         assert member.grad is array
@@ -610,35 +617,45 @@ def test_clipping_is_that_of_torch(max_norm, p):
 
 
 @pytest.mark.parametrize(("bad", "kind"), [(math.nan, math.isnan), (math.inf, math.isinf)])
-def test_gradients_that_are_not_finite_are_left_alone(backend, bad, kind):
-    members = with_gradients(backend, [[3.0, bad], [4.0]], np.float32)
-    assert kind(optim.clip_grad_norm_(members, 1.0))
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.0, math.inf])
+@pytest.mark.parametrize("clip", CLIPPINGS)
+def test_gradients_that_are_not_finite_are_left_alone(backend, clip, p, bad, kind):
+    """The large one beside them does not overflow: a warning would be an error here."""
+    members = with_gradients(backend, [[3.0, bad], [4.0], [2e12]], np.float32)
+    assert kind(float(clip(members, 1.0, norm_type=p)))
     np.testing.assert_array_equal(backend.numpy(members[0].grad), np.float32([3.0, bad]))
     np.testing.assert_array_equal(backend.numpy(members[1].grad), np.float32([4.0]))
+    np.testing.assert_array_equal(backend.numpy(members[2].grad), np.float32([2e12]))
     with pytest.raises(ValueError, match=f"norm of the gradients is {bad}"):
         optim.clip_grad_norm_(members, 1.0, error_if_nonfinite=True)
 
 
-def test_clipping_waits_once_and_keeps_float32():
+@pytest.mark.parametrize(("clip", "waits"), list(zip(CLIPPINGS, (1, 0), strict=True)))
+def test_how_often_clipping_waits_and_that_it_keeps_float32(clip, waits):
     members = [Parameter(strict.xp.ones((n,), dtype="float32")) for n in (3, 4, 5)]
     for member in members:
         member.grad = member.data * 2
     with strict.counting() as seen:
-        optim.clip_grad_norm_(members, np.float64(1.0))
-    assert seen.synchronisations == 1
+        total = clip(members, np.float64(1.0))
+    assert seen.synchronisations == waits
+    assert float(total) == pytest.approx(48**0.5)
+    assert clip is optim.clip_grad_norm_ or total.dtype == np.float32
     assert {m.grad.dtype for m in members} == {np.dtype(np.float32)}
 
 
 def test_clipping_nothing_and_refusals():
     assert optim.clip_grad_norm_([], 1.0) == 0.0
     assert optim.clip_grad_norm_([Parameter([1.0])], 1.0) == 0.0
+    assert optim.clip_grad_norm_on_device_([Parameter([1.0])], 1.0) is None
     single = Parameter([3.0, 4.0])
     single.grad = np.array([3.0, 4.0], dtype=np.float32)
-    assert optim.clip_grad_norm_(single, 10.0) == 5.0
-    with pytest.raises(ValueError, match="max_norm is -1"):
-        optim.clip_grad_norm_(single, -1)
-    with pytest.raises(ValueError, match="norm_type is 0"):
-        optim.clip_grad_norm_(single, 1.0, norm_type=0)
+    for clip in CLIPPINGS:
+        assert clip(single, 10.0) == 5.0
+        np.testing.assert_array_equal(single.grad, np.float32([3.0, 4.0]))
+        with pytest.raises(ValueError, match=f"^{clip.__name__}: max_norm is -1"):
+            clip(single, -1)
+        with pytest.raises(ValueError, match=f"^{clip.__name__}: norm_type is 0"):
+            clip(single, 1.0, norm_type=0)
 
 
 def test_training_reaches_the_least_squares_solution(backend):

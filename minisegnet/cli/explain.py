@@ -15,12 +15,14 @@ import click
 import numpy as np
 
 from minisegnet.checks import did_you_mean
+from minisegnet.cli.checked import checked_by
 from minisegnet.cli.errors import Command, Commands
 from minisegnet.cli.explain_arguments import click_option, extra_arguments, in_options, values_of
 from minisegnet.cli.explain_sizes import sizes
 from minisegnet.cli.matrices import aligned_rows, as_json, plain_rows, planes
 from minisegnet.explain import OPERATIONS, Ledger, Operation, Walkthrough, operation
 from minisegnet.explain import text as explain_text
+from minisegnet.train.option_checks import whole
 
 _PICTURES = (".png", ".pdf", ".svg")
 _FILM = ".gif"
@@ -120,22 +122,28 @@ def _command(op: Operation, name: str, summary: str, fixed: dict[str, Any]) -> c
 
 
 def _output_options(op: Operation) -> list[click.Option]:
+    at = click.Option(
+        ["--at"],
+        metavar="R,C",
+        help="Account for this cell: every term, and where its factors came from.",
+    )
+    channel = click.Option(
+        ["--channel"],
+        default="0",
+        metavar="K",
+        callback=checked_by(whole(0)),
+        help="The channel of --at.",
+    )
     views = _VIEWS.get(op.command, ())
+    view = click.Option(
+        ["--view"],
+        metavar="NAME",
+        help=f"Another way to the same result: {', '.join(views)}, or {_ALL}.",
+    )
     return [
-        click.Option(
-            ["--at"],
-            metavar="R,C",
-            help="Account for this cell: every term, and where its factors came from.",
-        ),
-        click.Option(["--channel"], type=int, default=0, metavar="K", help="The channel of --at."),
-        *(
-            click.Option(
-                ["--view"],
-                metavar="NAME",
-                help=f"Another way to the same result: {', '.join(views)}, or {_ALL}.",
-            )
-            for _ in views[:1]
-        ),
+        at,
+        channel,
+        *([view] if views else []),
         click.Option(
             ["--save"], metavar="FILE", help="Draw it: .png, .pdf, .svg, or .gif (it moves)."
         ),

@@ -11,9 +11,11 @@ from typing import Any
 import click
 
 from minisegnet.checks import Pair
+from minisegnet.cli.checked import checked_by
 from minisegnet.cli.errors import Command
 from minisegnet.models import TABLE, Entry, SegmentationModel, blocks, find, multiply_adds
 from minisegnet.nn import init
+from minisegnet.train.option_checks import whole
 
 LARGEST_SIDE = 16384
 
@@ -44,8 +46,8 @@ def _size(ctx: click.Context, parameter: click.Parameter, value: str) -> Pair:
 @click.option(
     "--level",
     metavar="N",
-    type=click.IntRange(1, 9),
-    default=1,
+    default="1",
+    callback=checked_by(whole(1, 9)),
     help="Of one network, show the parts of its parts.  [default: 1]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")

@@ -21,7 +21,6 @@ _NAMES = {
     "pad_axis": "pad",
     "getitem": "index",
     "convert": "to",
-    "correlate": "conv2d",
     "standardise": "normalise",
 }
 
@@ -91,7 +90,7 @@ class Recorder:
 
     def see(self, event: Event) -> None:
         """Write down one op."""
-        if event.name in ("exchange_channels", "flip") and self._is_turned_weight(event):
+        if event.name in ("conv_transpose2d_weight", "flip") and self._is_turned_weight(event):
             return
         op, weight, options = self._meaning(event)
         maps = [x for i, x in enumerate(event.inputs) if self._is_map(x, weight, first=i == 0)]
@@ -123,7 +122,7 @@ class Recorder:
     def _is_turned_weight(self, event: Event) -> bool:
         """The first lines of a transposed convolution turn its weight; they are part of it."""
         original = self._recall(event.inputs[0])
-        if event.name == "exchange_channels":
+        if event.name == "conv_transpose2d_weight":
             original = _Turned(event.inputs[0])
         if not isinstance(original, _Turned):
             return False
@@ -133,25 +132,24 @@ class Recorder:
     def _meaning(self, event: Event) -> tuple[str, Any, Mapping[str, Any]]:
         """The op under its public name, with its weight and its public options."""
         name = _NAMES.get(event.name, event.name)
-        if event.name != "correlate":
+        if name not in ("conv2d", "conv_transpose2d"):
             weight = event.inputs[1] if name == "linear" else self._first_parameter(event)
             return name, self._count(event, weight), _with_pairs(event.options)
         weight, given = event.inputs[1], event.options
-        turned = self._recall(weight)
         options = {
             "stride": given["stride"],
             "dilation": given["kernel_dilation"],
             "groups": given["groups"],
             "around": given["padding"],
         }
-        if not isinstance(turned, _Turned):
-            return "conv2d", self._count(event, weight), options
-        weight = turned.weight
+        if name == "conv2d":
+            return name, self._count(event, weight), options
+        weight = self._recall(weight).weight
         edges = zip(given["kernel_dilation"], weight.shape[2:], given["padding"], strict=True)
         options["padding"] = tuple(d * (k - 1) - before for d, k, (before, _) in edges)
         options["output_padding"] = tuple(after - before for before, after in given["padding"])
         options["stride"] = given["input_dilation"]
-        return "conv_transpose2d", self._count(event, weight), options
+        return name, self._count(event, weight), options
 
     def _first_parameter(self, event: Event) -> Any:
         return next((x for x in event.inputs if isinstance(x, Parameter)), None)
@@ -162,7 +160,8 @@ class Recorder:
             if x is weight is not None or isinstance(x, Parameter):
                 self._own.append(x)  # its identity must stay its own
                 self.weights[id(x)] = (tuple(x.shape), int(x.dtype.itemsize))
-        if weight is not None and event.name in ("correlate", "linear") and len(event.inputs) > 2:
+        has_bias = event.name in ("conv2d", "conv_transpose2d", "linear")
+        if weight is not None and has_bias and len(event.inputs) > 2:
             bias = event.inputs[2]
             if bias is not None:
                 self._own.append(bias)

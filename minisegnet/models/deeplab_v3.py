@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from minisegnet import functional as F
 from minisegnet import nn
@@ -153,17 +153,16 @@ class DeepLabV3(SegmentationModel):
         ValueError
             If the channels are not ``in_channels``, or a single image comes in training.
         """
-        self.check_input(x)
-        *_, last = self.backbone(x)
-        return resize(self.classifier(last), x, align_corners=False)
+        return next(self._each_logits(x))
 
     def forward_with_auxiliary(self, x: Tensor) -> tuple[Tensor, ...]:
         """The logits, and with ``auxiliary`` those of the second classifier after them."""
-        if self.aux_classifier is None:
-            return (self(x),)
+        return tuple(self._each_logits(x))
+
+    def _each_logits(self, x: Tensor) -> Iterator[Tensor]:
+        """What the classifiers say, the main one first; each runs only when it is asked."""
         self.check_input(x)
         *_, third, last = self.backbone(x)
-        return (
-            resize(self.classifier(last), x, align_corners=False),
-            resize(self.aux_classifier(third), x, align_corners=False),
-        )
+        yield resize(self.classifier(last), x, align_corners=False)
+        if self.aux_classifier is not None:
+            yield resize(self.aux_classifier(third), x, align_corners=False)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from minisegnet import functional as F
 from minisegnet import nn
 from minisegnet.autograd import Tensor
+from minisegnet.checks import did_you_mean
 from minisegnet.models.common import SegmentationModel
 from minisegnet.models.parts import (
     PooledContext,
@@ -17,6 +18,9 @@ from minisegnet.models.parts import (
 )
 from minisegnet.models.resnet import ResNet
 from minisegnet.nn.options import require_positive
+
+#: How the encoder may begin.
+STEMS = ("deep", "plain")
 
 
 class PyramidPooling(nn.Module):
@@ -67,7 +71,7 @@ class PSPNet(SegmentationModel):
     ----------
     in_channels, num_classes : int
     base : int
-        Half the maps of the encoder's stem; the classifier has ``8 * base``.
+        Maps of the encoder's first convolution; the classifier has ``8 * base``.
     backbone : "resnet50" or "resnet101"; "resnet14" and "resnet26" for toys
     output_stride : 8, 16 or 32
         How many times smaller than the image the last map of the encoder is.
@@ -78,13 +82,22 @@ class PSPNet(SegmentationModel):
     auxiliary : bool
         A second classifier on the third stage, for training only; see
         :meth:`forward_with_auxiliary` and section 4 of the paper. Its loss counts 0.4, as there.
+    stem : "deep" or "plain"
+        How the encoder begins: with three 3x3 convolutions, as the authors' does, or with one of
+        7x7, as torchvision's ResNets, whose published weights then load whole.
 
     Notes
     -----
-    The encoder has the deep stem of the authors' code (three 3x3 convolutions), and the first block
-    of a dilated stage has the dilation of its stage. With 21 classes there are 46,716,373
-    parameters with ResNet-50 and 65,708,501 with ResNet-101, as in hszhao/semseg; with the
-    auxiliary classifier 49,081,578 and 68,073,706.
+    As in the authors' code, the first block of a dilated stage has the dilation of its stage. With
+    21 classes there are 46,716,373 parameters with ResNet-50 and 65,708,501 with ResNet-101, as in
+    hszhao/semseg; with the auxiliary classifier 49,081,578 and 68,073,706. With the plain stem
+    there are 46,592,597 and 65,584,725: the first block looks at 64 maps then, and not at 128.
+
+    The paper speaks of a dilated ResNet; the deep stem (``base``, ``base``, ``2 * base`` maps) is
+    in the authors' code. Encoders trained on ImageNet with this very stem come with hszhao/semseg
+    and with MIT CSAIL's semantic-segmentation-pytorch, and their names fit. The stem of ResNet-v1c
+    in MMSegmentation is narrower and does not fit; the PSPNets called ``r50b`` there have the plain
+    one.
 
     References
     ----------
@@ -109,11 +122,14 @@ class PSPNet(SegmentationModel):
         bins: Sequence[int] = (1, 2, 3, 6),
         dropout: float = 0.1,
         auxiliary: bool = False,
+        stem: str = "deep",
     ) -> None:
         require_positive("PSPNet", in_channels=in_channels, num_classes=num_classes, base=base)
+        if stem not in STEMS:
+            raise ValueError(f"PSPNet: unknown stem {stem!r}: {did_you_mean(str(stem), STEMS)}")
         super().__init__(in_channels, num_classes)
         self.backbone = ResNet(
-            backbone, in_channels, base, output_stride, deep_stem=True, dilate_first=True
+            backbone, in_channels, base, output_stride, deep_stem=stem == "deep", dilate_first=True
         )
         *_, third, last = self.backbone.widths
         self.pyramid = PyramidPooling(last, bins)
@@ -135,17 +151,16 @@ class PSPNet(SegmentationModel):
         ValueError
             If the channels are not ``in_channels``, or a single image comes in training.
         """
-        self.check_input(x)
-        *_, last = self.backbone(x)
-        return resize(self.classifier(self.pyramid(last)), x, align_corners=True)
+        return next(self._each_logits(x))
 
     def forward_with_auxiliary(self, x: Tensor) -> tuple[Tensor, ...]:
         """The logits, and with ``auxiliary`` those of the second classifier after them."""
-        if self.aux_classifier is None:
-            return (self(x),)
+        return tuple(self._each_logits(x))
+
+    def _each_logits(self, x: Tensor) -> Iterator[Tensor]:
+        """What the classifiers say, the main one first; each runs only when it is asked."""
         self.check_input(x)
         *_, third, last = self.backbone(x)
-        return (
-            resize(self.classifier(self.pyramid(last)), x, align_corners=True),
-            resize(self.aux_classifier(third), x, align_corners=True),
-        )
+        yield resize(self.classifier(self.pyramid(last)), x, align_corners=True)
+        if self.aux_classifier is not None:
+            yield resize(self.aux_classifier(third), x, align_corners=True)

@@ -148,11 +148,11 @@ class _Watcher:
         """Count the multiply-adds of an op."""
         out = event.outputs[0]
         first = event.inputs[0]
-        if event.name == "exchange_channels" or (
+        if event.name == "conv_transpose2d_weight" or (
             event.name == "flip" and id(first) in self.transposed
         ):
             self.transposed[id(out)] = out, self._name_of(first)
-        elif event.name in ("correlate", "linear", "matmul"):
+        elif event.name in ("conv2d", "conv_transpose2d", "linear", "matmul"):
             name = self._name_of(event.inputs[1])
             count = self._multiply_adds(event.name, first, event.inputs[1], out)
             self.pending[name] = self.pending.get(name, 0) + count
@@ -167,7 +167,7 @@ class _Watcher:
             return math.prod(out.shape[1:]) * x.shape[-1]
         if name == "linear":
             return math.prod(x.shape[1:-1]) * weight.size
-        cells = x if id(weight) in self.transposed else out
+        cells = x if name == "conv_transpose2d" else out
         return math.prod(cells.shape[2:]) * weight.size
 
     def module(self, module: nn.Module, output: Any) -> None:

@@ -28,6 +28,7 @@ _PREFIX = re.compile(r"^(?:(?:module|_orig_mod|model|backbone|encoder)\.)+")
 _VGG_CONVOLUTIONS = {"classifier.0": "fc6", "classifier.3": "fc7"}
 _PARTS = ("weight", "bias")
 _COUNTER = "num_batches_tracked"
+_STEM = "conv1.weight"
 _MOST_NAMES = 8
 
 Shape = tuple[int, ...]
@@ -73,6 +74,7 @@ class LoadedWeights:
             lines.append(f"not used: {_some(self.unused)}")
         if self.wrong_shape:
             lines.append(f"wrong shape: {_shapes(self.wrong_shape)}")
+            lines += _stem_advice(self.wrong_shape)
         return "\n".join(lines)
 
 
@@ -278,6 +280,18 @@ def _why_nothing(
         f"{_some(targets, 3)}. Give the state_dict of torchvision's vgg16, vgg16_bn, resnet50 or "
         "resnet101, whichever the encoder is"
     )
+
+
+def _stem_advice(wrong: Mapping[str, tuple[Shape, Shape]]) -> list[str]:
+    """What to do where one ResNet begins with a 7x7 convolution and the other with three of 3x3."""
+    kernels = {tuple(s[2:] for s in pair) for to, pair in wrong.items() if _core(to) == _STEM}
+    advice = {
+        ((7, 7), (3, 3)): "its encoder begins with one 7x7 convolution and this one with three of "
+        "3x3: build the network with stem='plain' (--model-options stem=plain)",
+        ((3, 3), (7, 7)): "its encoder begins with three 3x3 convolutions and this one with one of "
+        "7x7: take torchvision's resnet50 or resnet101, or build PSPNet with stem='deep'",
+    }
+    return [advice[each] for each in kernels if each in advice]
 
 
 def _some(names: Iterable[str], most: int = _MOST_NAMES) -> str:

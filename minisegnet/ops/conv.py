@@ -20,7 +20,6 @@ from minisegnet.kernels.rows import as_table, column_sums
 Padding = tuple[Pair, Pair]
 
 
-@op
 def _correlate(
     x: Array,
     w: Array,
@@ -49,6 +48,11 @@ def _correlate(
         )
 
     return out, backward
+
+
+# One rule; in errors and in lists of what ran, each op has the name of the function called.
+_conv2d = op(_correlate, name="conv2d")
+_conv_transpose2d = op(_correlate, name="conv_transpose2d")
 
 
 def conv2d(
@@ -132,7 +136,7 @@ def conv2d(
                 f"{frame[axis][0]} + {frame[axis][1]}): use a larger input, more padding, or a "
                 "smaller kernel or dilation"
             )
-    return _correlate(input, weight, bias, stride, frame, (1, 1), dilation, groups)
+    return _conv2d(input, weight, bias, stride, frame, (1, 1), dilation, groups)
 
 
 def conv_transpose2d(
@@ -213,12 +217,12 @@ def conv_transpose2d(
     rows, columns = (dilation[a] * (kernel[a] - 1) - padding[a] for a in (0, 1))
     frame = (rows, rows + output_padding[0]), (columns, columns + output_padding[1])
     # 3. Flip the kernel up-down and left-right, and correlate with stride 1.
-    flipped = flip(_exchange_channels(weight, groups=groups), dims=(2, 3))
-    return _correlate(input, flipped, bias, (1, 1), frame, zeros_between, dilation, groups)
+    flipped = flip(_conv_transpose2d_weight(weight, groups=groups), dims=(2, 3))
+    return _conv_transpose2d(input, flipped, bias, (1, 1), frame, zeros_between, dilation, groups)
 
 
 @op
-def _exchange_channels(w: Array, groups: int) -> Rule:
+def _conv_transpose2d_weight(w: Array, groups: int) -> Rule:
     """From (C_in, C_out/groups, kH, kW) to the (C_out, C_in/groups, kH, kW) of a convolution."""
     return kernels.exchange_channels(w, groups), lambda grad: (
         kernels.exchange_channels(grad, groups),

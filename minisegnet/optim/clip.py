@@ -65,40 +65,28 @@ def clip_grad_norm_(
     >>> clip_grad_norm_([a, b], max_norm=1.0), a.grad.round(4), b.grad.round(4)
     (5.0, array([0.6, 0. ]), array([[-0.8]]))
     """
-    if not max_norm >= 0:
-        raise ValueError(f"clip_grad_norm_: max_norm is {max_norm}: it cannot be negative")
-    if not norm_type > 0:
-        raise ValueError(f"clip_grad_norm_: norm_type is {norm_type}: it must be above 0")
-    members = [parameters] if isinstance(parameters, Tensor) else parameters
-    gradients = [p.grad for p in members if p.grad is not None and p.grad.size]
-    if not gradients:
-        return 0.0
-    xp = array_module(*gradients)
-    # One by one they would have to be waited for as often; together it is one wait.
-    norms = to_numpy(xp.stack([_norm(gradient, norm_type) for gradient in gradients])).tolist()
-    total = _combined(norms, norm_type)
-    if not math.isfinite(total):
-        if error_if_nonfinite:
-            raise ValueError(
-                f"clip_grad_norm_: the norm of the gradients is {total}: lower the learning rate, "
-                "or look for the op whose values overflow"
-            )
-        return total
-    scale = max_norm / (total + 1e-6)
-    if scale < 1:
-        for gradient in gradients:
-            gradient *= scale
-    return total
+    total = _clip("clip_grad_norm_", parameters, max_norm, norm_type)
+    norm = 0.0 if total is None else float(to_numpy(total))
+    if error_if_nonfinite and not math.isfinite(norm):
+        raise ValueError(
+            f"clip_grad_norm_: the norm of the gradients is {norm}: lower the learning rate, "
+            "or look for the op whose values overflow"
+        )
+    return norm
 
 
-def clip_grad_norm_on_device_(parameters: Iterable[Tensor], max_norm: float) -> Array | None:
-    """As :func:`clip_grad_norm_` with the 2-norm, without waiting for a GPU.
+def clip_grad_norm_on_device_(
+    parameters: Iterable[Tensor] | Tensor, max_norm: float, norm_type: float = 2.0
+) -> Array | None:
+    """As :func:`clip_grad_norm_`, without waiting for a GPU.
 
     Parameters
     ----------
     parameters : iterable of Parameter
         Those without a gradient are skipped.
     max_norm : float
+    norm_type : float
+        p of the p-norm, above 0; ``math.inf`` for the largest magnitude.
 
     Returns
     -------
@@ -109,7 +97,7 @@ def clip_grad_norm_on_device_(parameters: Iterable[Tensor], max_norm: float) -> 
     Raises
     ------
     ValueError
-        If ``max_norm`` is negative.
+        If ``max_norm`` is negative, or ``norm_type`` is not above 0.
 
     Examples
     --------
@@ -121,27 +109,32 @@ def clip_grad_norm_on_device_(parameters: Iterable[Tensor], max_norm: float) -> 
     >>> a.grad.round(4), b.grad.round(4)
     (array([0.6, 0. ]), array([[-0.8]]))
     """
+    return _clip("clip_grad_norm_on_device_", parameters, max_norm, norm_type)
+
+
+def _clip(
+    name: str, parameters: Iterable[Tensor] | Tensor, max_norm: float, p: float
+) -> Array | None:
+    """Clip where the gradients are; the norm stays there too, so nothing waits for it."""
     if not max_norm >= 0:
-        raise ValueError(
-            f"clip_grad_norm_on_device_: max_norm is {max_norm}: it cannot be negative"
-        )
-    gradients = [p.grad for p in parameters if p.grad is not None and p.grad.size]
+        raise ValueError(f"{name}: max_norm is {max_norm}: it cannot be negative")
+    if not p > 0:
+        raise ValueError(f"{name}: norm_type is {p}: it must be above 0")
+    members = [parameters] if isinstance(parameters, Tensor) else parameters
+    gradients = [each.grad for each in members if each.grad is not None and each.grad.size]
     if not gradients:
         return None
     xp = array_module(*gradients)
     # One by one: CuPy joins many arrays by way of the host, which no recorded step may do.
     norms = xp.empty((len(gradients),), dtype=np.result_type(*(g.dtype for g in gradients)))
     for place, gradient in enumerate(gradients):
-        norms[place] = _norm(gradient, 2.0)
-    # Measured in units of the largest, no square overflows.
-    largest = norms.max()
-    unit = xp.where(xp.isfinite(largest) & (largest > 0), largest, 1)
-    total = unit * xp.sqrt(xp.square(norms / unit).sum())
-    scale = xp.minimum(max_norm / (total + 1e-6), 1)
+        norms[place] = _norm(gradient, p)
+    total = _combined(norms, p)
+    scale = xp.minimum(float(max_norm) / (total + 1e-6), 1)
     scale = xp.where(xp.isfinite(total), scale, 1)
     for gradient in gradients:
         gradient *= scale
-    return xp.asarray(total)
+    return total
 
 
 def _norm(gradient: Array, p: float) -> Array:
@@ -153,10 +146,12 @@ def _norm(gradient: Array, p: float) -> Array:
     return (xp.abs(gradient) ** p).sum() ** (1 / p)
 
 
-def _combined(norms: list[float], p: float) -> float:
-    if any(math.isnan(norm) for norm in norms):
-        return math.nan
-    largest = max(norms)
-    if p == math.inf or largest in (0.0, math.inf):
-        return largest
-    return largest * math.fsum((norm / largest) ** p for norm in norms) ** (1 / p)
+def _combined(norms: Array, p: float) -> Array:
+    """The norm of all, from the norm of each."""
+    xp = array_module(norms)
+    if p == math.inf:
+        return xp.asarray(norms.max())
+    # Measured in units of the largest finite one, no power overflows.
+    largest = xp.where(xp.isfinite(norms), norms, 0).max()
+    unit = xp.where(largest > 0, largest, 1)
+    return xp.asarray(unit * _norm(norms / unit, p))

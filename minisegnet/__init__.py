@@ -11,11 +11,12 @@ array([[1., 2., 0.],
 
 from __future__ import annotations
 
-import importlib
 import sys
-from typing import TYPE_CHECKING, Any
 
 try:
+    import importlib
+    from typing import TYPE_CHECKING, Any
+
     from minisegnet import functional, losses, metrics, models, nn, optim
     from minisegnet.anomaly import detect_anomaly
     from minisegnet.autograd import Tensor, no_grad, tensor

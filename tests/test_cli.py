@@ -212,8 +212,9 @@ def test_a_crash_in_the_loop_is_one_line_and_a_traceback_on_demand(run_cli, monk
         (MemoryError(), 1, "--batch-size"),
         (OSError(28, "No space left on device", "r/last.safetensors"), 1, "r/last.safetensors"),
         (PermissionError(13, "Permission denied", "r"), 2, "r: Permission denied"),
-        (DivergedError("training diverged: x. y"), 1, "training diverged: x: train again"),
+        (DivergedError("training diverged: x", "y"), 1, "training diverged: x: train again"),
         (ValueError("num_classes is 3: pass ignore_index=7"), 2, "--classes is 3: pass --ignore-i"),
+        (ValueError("2 values: pass values="), 2, "2 values: pass values= of minisegnet.data.Fol"),
     ],
 )
 def test_failures_have_exit_codes(run_cli, monkeypatch, error, code, words):
@@ -422,7 +423,7 @@ def test_real_pictures_from_training_to_masks(run_cli, cells, tmp_path):
         *("--epochs", 30, "--batch-size", 3, "--out", "run"),
     )
     assert (code, err) == (0, "")
-    assert "6 pictures to learn from, 2 to score on" in out
+    assert f"{cells}: 2 classes, 6 pictures to learn from, 2 to score on" in out
     config = json.loads(Path("run/config.json").read_text())
     assert (config["classes"], config["size"], config["ignore_index"]) == (2, 20, 255)
     scores = json.loads(run_cli("evaluate", "run", "--json")[1])
@@ -454,11 +455,37 @@ def test_real_pictures_from_training_to_masks(run_cli, cells, tmp_path):
             assert (picture.mode, picture.size) == ("RGB", (36, 24))
 
     cells.rename(tmp_path / "moved")
-    code, _, err = run_cli("resume", "run", "--epochs", 31)
-    assert code == 2
-    assert "cells does not exist" in err
+    for arguments in (("resume", "run", "--epochs", 31), ("evaluate", "run")):
+        code, _, err = run_cli(*arguments)
+        assert code == 2
+        assert err.startswith(f"error: {cells} does not exist: put this run's pictures back")
+        assert err.endswith("where they are now: minisegnet resume run --data PATH\n")
     assert run_cli("resume", "run", "--epochs", 31, "--data", "moved")[0] == 0
     assert json.loads(Path("run/config.json").read_text())["data"] == str(tmp_path / "moved")
+
+
+def test_a_finished_run_learns_where_its_pictures_are(run_cli, cells, tmp_path):
+    arguments = ("--size", 20, "--base", 2, "--depth", 1, "--epochs", 2, "--out", "run", "--quiet")
+    assert run_cli("train", "--data", "cells", *arguments)[0] == 0
+    scores = run_cli("evaluate", "run", "--json")[1]
+    before = json.loads(Path("run/config.json").read_text())
+    cells.rename(tmp_path / "moved")
+    code, out, err = run_cli("resume", "run", "--data", "moved", "--epochs", 1)
+    assert (code, err) == (0, "")
+    assert "is finished" in out
+    after = json.loads(Path("run/config.json").read_text())
+    assert after == {**before, "data": str(tmp_path / "moved")}
+    assert run_cli("evaluate", "run", "--json")[1] == scores
+
+
+def test_this_folder_as_data_is_called_by_its_name(run_cli, cells, monkeypatch):
+    monkeypatch.chdir(cells)
+    code, out, _ = run_cli(
+        *("compare", "--data", ".", "--models", "unet", "--parameters", "2,000", "--epochs", 1)
+    )
+    assert code == 0
+    assert "trained for 1 epoch each on cells:" in out
+    assert Path("runs/comparison-cells").is_dir()
 
 
 # ---------------------------------------------------------------------------- predict
@@ -510,8 +537,36 @@ def test_one_bad_picture_is_named_and_the_others_are_written(run_cli, finished, 
     assert is_one_error(err)
     assert "bad.png" in err
     assert "gone.png" in err
-    assert "of 3 pictures, 1" in err
+    assert err.endswith(" (1 of 3 pictures done, see out)\n")
     assert {path.name for path in Path("out").iterdir()} == {"good.png", "good-overlay.png"}
+
+
+def test_a_picture_beyond_the_memory_is_named_and_the_others_are_written(
+    run_cli, finished, pictures, monkeypatch
+):
+    big, small = pictures("big.png", 24, 40, 3), pictures("small.png", 16, 20, 3)
+    predict = Run.predict
+
+    def with_little_memory(self, model, image, crf):
+        if image.shape[2] > 30:
+            raise MemoryError
+        return predict(self, model, image, crf)
+
+    monkeypatch.setattr(Run, "predict", with_little_memory)
+    code, _, err = run_cli("predict", finished, big, small, "--out", "out")
+    assert code == 2
+    assert err == (
+        f"error: {big} of 24x40 needs too much memory: shrink it, or cut it into tiles (1 of 2 "
+        "pictures done, see out)\n"
+    )
+    assert {path.name for path in Path("out").iterdir()} == {"small.png", "small-overlay.png"}
+
+
+def test_masks_do_not_go_into_a_file(run_cli, finished, pictures):
+    Path("file").write_text("kept")
+    code, out, err = run_cli("predict", finished, pictures("a.png", 16, 20, 3), "--out", "file")
+    assert (code, out, err) == (2, "", "error: --out file is a file: name a folder\n")
+    assert Path("file").read_text() == "kept"
 
 
 def test_pictures_are_never_overwritten(run_cli, finished, pictures):

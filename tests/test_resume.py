@@ -6,6 +6,7 @@ them that two runs do not share.
 
 from __future__ import annotations
 
+import json
 from itertools import product
 from pathlib import Path
 
@@ -114,3 +115,62 @@ def test_a_checkpoint_lacks_nothing_that_training_reads(tmp_path):
     assert any(isinstance(module, (nn.Dropout, nn.Dropout2d)) for module in model.modules())
     train(tmp_path / "broken", epochs=1, **chosen)
     assert resume(tmp_path / "broken", epochs=2) == straight
+
+
+def test_a_checkpoint_holds_what_muon_remembers(tmp_path):
+    """A momentum for every kernel that mixes channels, running means for all else."""
+    train(tmp_path / "run", epochs=1, optimizer="muon")
+    model = Run.open(tmp_path / "run").best_model("cpu")
+    remembered = checkpoint.load(tmp_path / "run" / LAST)["optimizer"]["state"]
+    shapes = [parameter.shape for parameter in model.parameters()]
+    mixing = [len(shape) > 1 and shape[1] > 1 for shape in shapes]
+    assert 0 < sum(mixing) < len(mixing)
+    for number, (shape, mixes) in enumerate(zip(shapes, mixing, strict=True)):
+        entry = remembered[number]
+        arrays = {name: array for name, array in entry.items() if name != "step"}
+        assert set(arrays) == ({"momentum_buffer"} if mixes else {"exp_avg", "exp_avg_sq"})
+        assert entry.get("step") == (None if mixes else 2)
+        for array in arrays.values():
+            assert array.shape == shape
+            assert array.dtype == "float32"
+            assert abs(array).max() > 0
+
+
+def test_a_run_from_before_muon_goes_on_with_adam(tmp_path):
+    """Its file says adam, and knows nothing of options that came later."""
+    straight = train(tmp_path / "straight", epochs=2, optimizer="adam")
+    train(tmp_path / "old", epochs=1, optimizer="adam")
+    path = tmp_path / "old" / CONFIG
+    table = json.loads(path.read_text())
+    assert (table["optimizer"], table["momentum"]) == ("adam", None)
+    for later in ("momentum", "power", "precision", "capture"):
+        del table[later]
+    path.write_text(json.dumps(table))
+    assert resume(tmp_path / "old", epochs=2) == straight
+
+
+@pytest.mark.parametrize(
+    "before, after", [("muon", "adam"), ("adam", "muon"), ("sgd", "rmsprop"), ("adamw", "sgd")]
+)
+def test_another_optimizer_cannot_take_over(tmp_path, before, after):
+    train(tmp_path / "run", epochs=1, optimizer=before)
+    path = tmp_path / "run" / CONFIG
+    table = {**json.loads(path.read_text()), "optimizer": after, "momentum": None}
+    path.write_text(json.dumps(table))
+    kept = {name: (tmp_path / "run" / name).read_bytes() for name in (BEST, HISTORY, LAST)}
+    with pytest.raises(ValueError, match="another kind of optimiser") as caught:
+        resume(tmp_path / "run", epochs=2)
+    assert str(caught.value).endswith(
+        "If config.json was changed, change it back; else train again into another folder"
+    )
+    assert {name: (tmp_path / "run" / name).read_bytes() for name in kept} == kept
+
+
+@pytest.mark.parametrize("before, after", [("cosine", "constant"), ("constant", "cosine")])
+def test_another_schedule_cannot_take_over(tmp_path, before, after):
+    train(tmp_path / "run", epochs=1, schedule=before)
+    path = tmp_path / "run" / CONFIG
+    table = {**json.loads(path.read_text()), "schedule": after, "warm_up": None}
+    path.write_text(json.dumps(table))
+    with pytest.raises(ValueError, match=r"only .* has a schedule.* change it back"):
+        resume(tmp_path / "run", epochs=2)

@@ -27,12 +27,15 @@ from minisegnet.train import (
     input_size,
     predict_logits,
     restore,
+    run_folder,
     save_epoch,
+    setup,
 )
 from minisegnet.train.defaults import ANY_DATA, FOLDER, PROCEDURAL, with_defaults
 from minisegnet.train.options import BY_NAME, OPTIONS, check_option, check_table, read_toml
 from minisegnet.train.saving import saved_history, without_interruption
 from minisegnet.train.schedules import build_schedule
+from minisegnet.train.setup import Remembered
 
 TINY = {
     "train_size": 12,
@@ -366,6 +369,18 @@ def without_seconds(history):
     return [(r.epoch, r.train_loss, r.val_loss, r.pixel_accuracy, r.mean_iou) for r in history]
 
 
+@pytest.mark.parametrize("saved_with", [True, False])
+def test_a_schedule_that_only_one_of_the_two_has_is_refused(saved_with):
+    trainers = []
+    for with_schedule in (saved_with, not saved_with):
+        trainer, _ = small_task()
+        trainer.schedule = optim.StepLR(trainer.optimizer, 3) if with_schedule else None
+        trainers.append(trainer)
+    having = "the state" if saved_with else "this trainer"
+    with pytest.raises(ValueError, match=f"only {having} has a schedule"):
+        trainers[1].load_state_dict(trainers[0].state_dict())
+
+
 def test_a_foreign_checkpoint_is_refused_by_name(tmp_path):
     trainer, _ = small_task()
     checkpoint.save({"weights": np.zeros(3)}, tmp_path / "last.safetensors")
@@ -665,6 +680,8 @@ def test_the_config_cannot_redirect_what_is_written(tmp_path):
         (lambda c: c.update(epochs="many"), "epochs is 'many'"),
         (lambda c: c.update(modle="unet"), "unknown key 'modle'.*did you mean 'model'"),
         (lambda c: c.pop("classes"), "lacks classes"),
+        (lambda c: c["found"].update(class_weights=[1.0]), r"found.class_weights is \[1.0\]"),
+        (lambda c: c["found"].update(split={"train": []}), "found.split is {'train'"),
     ],
 )
 def test_a_damaged_config_is_refused_by_name(tmp_path, change, words):
@@ -678,6 +695,37 @@ def test_a_damaged_config_is_refused_by_name(tmp_path, change, words):
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("split", [None, {"train": ["cell1"]}, {"train": ["cell1"], "val": [7]}])
+def test_a_config_without_the_names_of_its_pictures_is_refused(tmp_path, folder, split):
+    Run.start({"data": str(folder), "base": 2, "out": str(tmp_path / "run")})
+    path = tmp_path / "run" / "config.json"
+    config = json.loads(path.read_text())
+    config["found"]["split"] = split
+    path.write_text(json.dumps(config))
+    with pytest.raises(OptionError, match=r"config.json is damaged: found.split is"):
+        Run.open(tmp_path / "run")
+
+
+def test_pictures_are_kept_as_long_as_there_is_room():
+    drawn = []
+
+    class Drawn:
+        num_classes, ignore_index, class_names, channels, palette = 2, None, (), 1, None
+
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            drawn.append(index)
+            side = (4, 40, 4)[index]  # the second is larger than the room
+            return np.zeros((1, side, side), np.float32), np.zeros((side, side), np.int64)
+
+    kept = Remembered(Drawn(), room=2 * 16 * (4 + 8))
+    for _ in range(2):
+        assert [kept[i][1].shape[0] for i in range(3)] == [4, 40, 4]
+    assert drawn == [0, 1, 2, 1]
+
+
 def test_a_used_folder_is_refused_and_a_free_number_found(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = [Run.start(TINY).folder.as_posix() for _ in range(2)]
@@ -687,6 +735,23 @@ def test_a_used_folder_is_refused_and_a_free_number_found(tmp_path, monkeypatch)
     (tmp_path / "file").write_text("")
     with pytest.raises(OptionError, match="is a file"):
         Run.start({**TINY, "out": "file"})
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_data_are_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "locked").mkdir()
+    (tmp_path / "file").write_text("")
+    with monkeypatch.context() as context:
+        context.setattr(setup, "open_data", lambda *_: pytest.fail("the data were read"))
+        context.setattr(run_folder.os, "access", lambda path, _: path != tmp_path / "locked")
+        with pytest.raises(OptionError, match=r"--out \S+/locked/a/b: nothing can .* \S+/locked: "):
+            Run.start({**TINY, "out": str(tmp_path / "locked" / "a" / "b")})
+        with pytest.raises(OptionError, match=r"--out file/a: \S+/file is a file: name a folder"):
+            Run.start({**TINY, "out": "file/a"})
+        monkeypatch.chdir(tmp_path / "locked")
+        with pytest.raises(OptionError, match=r"--out runs: nothing can .* \S+/locked: "):
+            Run.start(TINY)
+    assert {path.name for path in tmp_path.rglob("*")} == {"locked", "file"}
 
 
 def test_nothing_is_left_when_the_options_do_not_fit(tmp_path, monkeypatch):
@@ -843,7 +908,9 @@ def test_rates_depend_on_the_step_alone_and_never_reach_zero(name, optimizer):
         }
         made = makers[optimizer]([parameter], lr=0.4)
         options = {"schedule": name, "schedule_epochs": 4, "lr": 0.4, "optimizer": optimizer}
-        schedule = build_schedule({**options, "epochs": epochs}, made, steps_per_epoch=5)
+        schedule = build_schedule(
+            with_defaults({**options, "epochs": epochs}), made, steps_per_epoch=5
+        )
         found = []
         for _ in range(5 * epochs):
             found.append(made.param_groups[0]["lr"])

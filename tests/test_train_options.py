@@ -16,7 +16,7 @@ from minisegnet.autograd import Tensor
 from minisegnet.data import median_frequency_weights
 from minisegnet.models import UNet
 from minisegnet.models.common import SegmentationModel
-from minisegnet.train import OptionError, Run, Trainer, recipes
+from minisegnet.train import OptionError, Run, Trainer, defaults, recipes
 from minisegnet.train.defaults import typed_over, with_defaults
 from minisegnet.train.network import build_model, model_defaults
 from minisegnet.train.objective import build_loss, takes_weight
@@ -295,7 +295,7 @@ def test_weights_go_to_the_device_of_the_logits(backend):
 def rates(steps, **options):
     optimizer = optim.SGD([nn.Parameter(np.ones(3, np.float32))], lr=0.4)
     given = {"schedule_epochs": steps, "lr": 0.4, "optimizer": "sgd", **options}
-    schedule = build_schedule(given, optimizer, steps_per_epoch=1)
+    schedule = build_schedule(with_defaults(given), optimizer, steps_per_epoch=1)
     found = []
     for _ in range(steps + 3):
         found.append(optimizer.param_groups[0]["lr"])
@@ -344,6 +344,46 @@ def test_two_epochs_and_two_more_are_four(tmp_path, more):
     for row in (*left.pop("history"), *right.pop("history")):
         row.pop("seconds")
     np.testing.assert_equal(left, right)
+
+
+@pytest.mark.parametrize(
+    "optimizer, moved",
+    [
+        ("muon", {"momentum", "betas"}),
+        ("adam", {"betas"}),
+        ("adamw", {"betas"}),
+        ("sgd", {"momentum"}),
+        ("rmsprop", set()),
+    ],
+)
+def test_one_cycle_moves_what_an_optimizer_has_of_momentum(tmp_path, optimizer, moved):
+    """Down from 0.95 to 0.85 while the rate rises for half of the steps, and up again."""
+    chosen = {"optimizer": optimizer, "schedule": "onecycle", "warm_up": 0.5, "schedule_epochs": 3}
+    trainer = Run.start({**TINY, **chosen, "out": str(tmp_path / "run")}).trainer()
+    (group,) = trainer.optimizer.param_groups
+    found = {name: [] for name in {"momentum", "betas"} & set(group)}
+    for _ in range(6):
+        for name, values in found.items():
+            values.append(group["betas"][0] if name == "betas" else group[name])
+        trainer.schedule.step()
+    for name, values in found.items():
+        expected = [0.95, 0.9, 0.85, 0.85 + 0.1 / 4, 0.85 + 0.3 / 4, 0.95]
+        if name not in moved:
+            expected = [0.0] * 6
+        np.testing.assert_allclose(values, expected, rtol=1e-6, err_msg=name)
+    assert moved <= set(found)
+
+
+def test_the_help_gives_the_defaults_that_there_are(monkeypatch):
+    table = (
+        ("momentum", "optimizer", {"muon": 0.8, "sgd": 0.25, "rmsprop": 0.8}),
+        ("scales", "augment", {"scale": [0.5, 3.0]}),
+    )
+    monkeypatch.setattr(defaults, "DEPENDENT", table)
+    assert defaults.described_default("momentum") == "0.8; 0.25 for sgd"
+    assert defaults.described_default("scales") == "0.5:3"
+    monkeypatch.setitem(defaults.ANY_DATA, "weight_decay", 0.0)
+    assert defaults.described_default("weight_decay") == "0"
 
 
 def test_gradients_are_shortened_to_the_length_asked_for():

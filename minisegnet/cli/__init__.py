@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import sys
-from collections.abc import Sequence
 
 # Reading the engine takes a moment, in which Ctrl-C is as much in order as later.
 try:
+    import contextlib
+    import signal
+    from collections.abc import Sequence
+
     import click
 
     from minisegnet import __version__

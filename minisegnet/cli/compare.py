@@ -10,10 +10,10 @@ import click
 import numpy as np
 
 from minisegnet import plot
+from minisegnet.cli.checked import checked, checked_by
 from minisegnet.cli.display import counted
 from minisegnet.cli.errors import FAILED, INTERRUPTED, Command
 from minisegnet.cli.pictures import colours
-from minisegnet.cli.training import checked
 from minisegnet.models import names
 from minisegnet.train import Run
 from minisegnet.train.compare import DEFAULTS, Comparison, Result
@@ -26,9 +26,11 @@ from minisegnet.train.compare_files import (
     write_csv,
     write_markdown,
 )
-from minisegnet.train.defaults import typed_over
+from minisegnet.train.defaults import absolute, typed_over
+from minisegnet.train.option_checks import real, whole
 from minisegnet.train.options import check_option
 from minisegnet.train.recipes import options_of
+from minisegnet.train.setup import SHAPES
 
 SECONDS = 60.0
 PARAMETERS = 300_000
@@ -44,15 +46,9 @@ def _models(ctx: click.Context, parameter: click.Parameter, value: str) -> list[
     return given
 
 
-def _count(name: str) -> Any:
-    def callback(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
-        return int(check_option("train_size", value.replace(",", "").replace("_", ""), name))
-
-    return callback
-
-
-def _duration(ctx: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
-    return None if value is None else float(check_option("lr", value, "--seconds"))
+def _count(value: str) -> int:
+    """A whole number, which may be written with commas."""
+    return int(whole(1)(value.replace(",", "")))
 
 
 @click.command(cls=Command)
@@ -73,13 +69,13 @@ def _duration(ctx: click.Context, parameter: click.Parameter, value: str | None)
     "--parameters",
     metavar="N",
     default=str(PARAMETERS),
-    callback=_count("--parameters"),
+    callback=checked_by(_count),
     help=f"Bring every network near so many.  [default: {PARAMETERS:,}]",
 )
 @click.option(
     "--seconds",
     metavar="X",
-    callback=_duration,
+    callback=checked_by(real("give a number above 0, say 60", lambda x: x > 0)),
     help=f"Train every network about so long.  [default: {SECONDS:g}, without --epochs]",
 )
 @click.option(
@@ -136,7 +132,7 @@ def compare(
         seconds = SECONDS
     typed = {name: value for name, value in given.items() if value is not None}
     options = typed_over({} if config is None else options_of(config), typed)
-    folder = Path(out or _default_folder(options.get("data", "shapes")))
+    folder = Path(out or _default_folder(options.get("data", SHAPES)))
     comparison = Comparison(folder, options, models, parameters, seconds, epochs)
     click.echo(_told(comparison))
     try:
@@ -160,7 +156,12 @@ def compare(
 
 
 def _default_folder(data: str) -> Path:
-    return Path("runs") / f"comparison-{'shapes' if data == 'shapes' else Path(data).name}"
+    return Path("runs") / f"comparison-{_name_of(data)}"
+
+
+def _name_of(data: str) -> str:
+    """The last part of a path, also of one such as "." or ".."."""
+    return data if data == SHAPES else Path(absolute(data)).name
 
 
 def _told(comparison: Comparison) -> str:
@@ -173,7 +174,7 @@ def _told(comparison: Comparison) -> str:
     options = comparison.options
     return (
         f"Networks of about {comparison.parameters:,} parameters, trained for {budget} each on "
-        f"{Path(options.get('data', 'shapes')).name}: {options['optimizer']}, learning rate "
+        f"{_name_of(options.get('data', SHAPES))}: {options['optimizer']}, learning rate "
         f"{options['lr']:g}, schedule {options['schedule']}, crop {_crop(options['crop'])}, seed "
         f"{options.get('seed', 0)}."
     )

@@ -22,6 +22,17 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def score(value: float) -> str:
+    """A score to four places; a dash where there was nothing to score.
+
+    Examples
+    --------
+    >>> score(0.87654), score(math.nan)
+    ('0.8765', '-')
+    """
+    return f"{value:.4f}" if math.isfinite(value) else "-"
+
+
 class Display:
     """Shows the progress of a run of training on standard output.
 
@@ -73,8 +84,8 @@ class Display:
         width = len(str(self.epochs))
         line = (
             f"epoch {row.epoch:{width}}/{self.epochs}  train loss {row.train_loss:.4f}  "
-            f"val loss {row.val_loss:.4f}  pixel accuracy {row.pixel_accuracy:.4f}  "
-            f"mean IoU {row.mean_iou:.4f}  {row.seconds:.1f} s"
+            f"val loss {score(row.val_loss)}  pixel accuracy {score(row.pixel_accuracy)}  "
+            f"mean IoU {score(row.mean_iou)}  {row.seconds:.1f} s"
         )
         if self._bar is not None:
             self._bar.write(line, file=sys.stdout)

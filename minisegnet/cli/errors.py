@@ -36,6 +36,8 @@ _AS_TYPED = {
     "batch_size": "--batch-size",
     "val_fraction": "--val-fraction",
 }
+# What only Python can say.
+_IN_PYTHON = re.compile(r"\bvalues=(?![-\w(\[])")
 _API_NAME = re.compile(rf"\b({'|'.join(_AS_TYPED)})\b(=(?=[-\w]))?=?")
 
 
@@ -173,7 +175,8 @@ def _describe(error: Exception) -> str:
     if isinstance(error, OptionError):
         return str(error)
     if isinstance(error, (ValueError, DivergedError)):
-        return _API_NAME.sub(lambda name: _AS_TYPED[name[1]] + (" " if name[2] else ""), str(error))
+        message = _IN_PYTHON.sub("values= of minisegnet.data.Folder in Python", str(error))
+        return _API_NAME.sub(lambda name: _AS_TYPED[name[1]] + (" " if name[2] else ""), message)
     if isinstance(error, OSError):
         if error.filename is None or type(error).__str__ is not OSError.__str__:
             return str(error)

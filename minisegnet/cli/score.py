@@ -15,12 +15,13 @@ import numpy.typing as npt
 
 from minisegnet import plot
 from minisegnet.checkpoint import atomic_write
-from minisegnet.cli.display import counted
+from minisegnet.cli.checked import checked
+from minisegnet.cli.display import counted, score
 from minisegnet.cli.errors import Command
 from minisegnet.cli.pictures import colours
-from minisegnet.cli.training import checked
 from minisegnet.data.layouts import image_files
 from minisegnet.train import Evaluation, Run
+from minisegnet.train.run_folder import require_writable
 
 LONGEST_STEM = 200
 """Bytes of a picture's name that the names of its mask and overlay take over."""
@@ -81,15 +82,11 @@ def _summary(scores: Evaluation) -> str:
         lines.append(("boundary F1", boundary.mean(), "edges, to 0.75 % of the diagonal"))
     if rand is not None:
         told = (
-            f"pieces of {matrix.class_names[1]}: split {_shown(rand.split())}, merge "
-            f"{_shown(rand.merge())}; adjusted Rand index {_shown(rand.adjusted())}"
+            f"pieces of {matrix.class_names[1]}: split {score(rand.split())}, merge "
+            f"{score(rand.merge())}; adjusted Rand index {score(rand.adjusted())}"
         )
         lines.append(("Rand F-score", rand.f_score(), told))
-    return "\n".join(f"{name:16} {_shown(value)}  {told}".rstrip() for name, value, told in lines)
-
-
-def _shown(value: float) -> str:
-    return f"{value:.4f}" if math.isfinite(value) else "-"
+    return "\n".join(f"{name:16} {score(value)}  {told}".rstrip() for name, value, told in lines)
 
 
 def _as_json(run: Run, scores: Evaluation) -> dict[str, Any]:
@@ -146,6 +143,7 @@ def predict(folder: str, images: tuple[str, ...], out: str, crf: bool, device: s
     left out and named at the end.
     """
     run = Run.open(folder)
+    require_writable(Path(out))
     paths = _pictures(images)
     model = run.best_model(device)
     targets = _targets(paths, Path(out))
@@ -156,14 +154,19 @@ def predict(folder: str, images: tuple[str, ...], out: str, crf: bool, device: s
         except (ValueError, OSError) as error:
             bad.append(str(error))
             continue
-        mask = run.predict(model, image, crf)
+        try:
+            mask = run.predict(model, image, crf)
+        except MemoryError:
+            size = "x".join(map(str, image.shape[1:]))
+            bad.append(f"{path} of {size} needs too much memory: shrink it, or cut it into tiles")
+            continue
         Path(out).mkdir(parents=True, exist_ok=True)
         _write_png(mask.astype(np.uint8), mask_path)
         _write_png(plot.overlay(image, mask, palette=colours(run)), overlay_path)
         click.echo(f"{path} -> {mask_path}, {overlay_path.name}")
     if bad:
         rest = len(paths) - len(bad)
-        written = f" (of {len(paths)} pictures, {rest} are in {out})" if rest else ""
+        written = f" ({rest} of {counted(len(paths), 'picture')} done, see {out})" if rest else ""
         raise ValueError("; ".join(bad) + written)
 
 

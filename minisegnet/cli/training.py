@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import math
-import shlex
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
 
-from minisegnet.cli.display import Display, counted
+from minisegnet.cli.checked import checked
+from minisegnet.cli.display import Display, counted, score
 from minisegnet.cli.errors import INTERRUPTED, Command
 from minisegnet.cli.pictures import draw_curves, draw_predictions
 from minisegnet.train import DivergedError, Run, Trainer
 from minisegnet.train.defaults import described_default, typed_over
-from minisegnet.train.options import OPTIONS, Option, check_option
+from minisegnet.train.options import OPTIONS, Option
 from minisegnet.train.recipes import options_of
+from minisegnet.train.run_folder import quoted
 from minisegnet.train.saving import BEST, CONFIG, CURVES, HISTORY, LAST, PREDICTIONS, saved_history
 
 QUIET_HELP = "Print only the result."
-
-
-def checked(name: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    """A callback that checks a value as the option ``name`` of a run."""
-
-    def callback(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
-        return None if value is None else check_option(name, value)
-
-    return callback
 
 
 def _click_option(option: Option) -> click.Option:
@@ -78,12 +67,15 @@ def resume(
 ) -> int:
     """Go on with the run in DIR, to N epochs in all.
 
-    The result is that of a run which was never interrupted.
+    The result is that of a run which was never interrupted. A run that is finished takes note of
+    --data, and no more.
     """
     run = Run.open(folder)
     run.change(epochs=epochs, data=data, device=device)
     trainer = run.trainer()
     if trainer.epoch >= run.options["epochs"]:
+        if data is not None:
+            run.record_data()
         return _already_finished(run, trainer)
     if not quiet:
         done = f"epoch {trainer.epoch} is done" if trainer.epoch else "no epoch is done yet"
@@ -97,7 +89,7 @@ def _already_finished(run: Run, trainer: Trainer) -> int:
     done = trainer.epoch
     click.echo(
         f"{run.folder} is finished: {counted(done, 'epoch')} done, {run.options['epochs']} wanted. "
-        f"To go on: minisegnet resume {_quoted(run.folder)} --epochs {2 * done}"
+        f"To go on: minisegnet resume {quoted(run.folder)} --epochs {2 * done}"
     )
     return 0
 
@@ -117,7 +109,7 @@ def _train(run: Run, trainer: Trainer, quiet: bool) -> int:
     except DivergedError as error:
         lr = run.options["lr"]
         raise DivergedError(
-            f"{str(error).split('. ')[0]}: train again with a lower learning rate, say --lr "
+            f"{error.what}: train again with a lower learning rate, say --lr "
             f"{lr / 10:g} instead of {lr:g}; what was saved before is in {run.folder}"
         ) from error
     click.echo(_summary(run, trainer))
@@ -129,7 +121,7 @@ def _interrupted(run: Run, trainer: Trainer) -> int:
     history = saved_history(run.folder)
     click.echo(
         f"interrupted: {len(history)} of {run.options['epochs']} epochs are saved in {run.folder}. "
-        f"To go on: minisegnet resume {_quoted(run.folder)}"
+        f"To go on: minisegnet resume {quoted(run.folder)}"
     )
     if history:
         draw_curves(history, run.folder / CURVES)
@@ -141,7 +133,8 @@ def _heading(run: Run, trainer: Trainer) -> str:
     train, val = counted(len(run.data("train")), "picture"), len(run.data("val"))
     return (
         f"{run.options['model']} of {weights:,} weights on {run.options['device']}; "
-        f"{run.options['data']}: {train} to learn from, {val} to score on; "
+        f"{run.options['data']}: {run.options['classes']} classes, {train} to learn from, {val} to "
+        "score on; "
         f"writing to {run.folder}"
     )
 
@@ -165,18 +158,10 @@ def _summary(run: Run, trainer: Trainer) -> str:
     lines = [
         f"{counted(trainer.epoch, 'epoch')} in {seconds:.0f} s. On "
         f"{counted(len(run.data('val')), 'mask')} it has not seen: mean IoU "
-        f"{_score(best.mean_iou)}, pixel accuracy {_score(best.pixel_accuracy)} (epoch "
+        f"{score(best.mean_iou)}, pixel accuracy {score(best.pixel_accuracy)} (epoch "
         f"{best.epoch})",
         f"{run.folder} holds",
         *(f"  {name:18} {what}" for name, what in files),
-        f"next: minisegnet evaluate {_quoted(run.folder)}",
+        f"next: minisegnet evaluate {quoted(run.folder)}",
     ]
     return "\n".join(lines)
-
-
-def _score(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.4f}"
-
-
-def _quoted(folder: Path) -> str:
-    return shlex.quote(str(folder))

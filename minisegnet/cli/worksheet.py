@@ -8,7 +8,9 @@ from pathlib import Path
 import click
 
 from minisegnet.checks import did_you_mean
+from minisegnet.cli.checked import checked_by
 from minisegnet.cli.errors import FAILED, Command
+from minisegnet.train.option_checks import whole
 from minisegnet.worksheets import MOST_PROBLEMS, PAPERS, TOPICS, Worksheet, make
 
 _LARGEST_SEED = 2**32 - 1
@@ -27,24 +29,13 @@ def _paper(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
     return value.lower()
 
 
-def _whole(low: int, high: int):  # type: ignore[no-untyped-def]
-    def callback(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
-        if value.strip().isdecimal() and low <= int(value) <= high:
-            return int(value)
-        raise ValueError(
-            f"{parameter.opts[0]} is {value!r}: give a whole number from {low} to {high}"
-        )
-
-    return callback
-
-
 @click.command(cls=Command)
 @click.argument("topic", metavar="TOPIC", callback=_topic)
 @click.option(
     "--seed",
     default="0",
     metavar="N",
-    callback=_whole(0, _LARGEST_SEED),
+    callback=checked_by(whole(0, _LARGEST_SEED)),
     help="Each seed is another sheet  [default: 0]",
 )
 @click.option(
@@ -54,7 +45,7 @@ def _whole(low: int, high: int):  # type: ignore[no-untyped-def]
     "--problems",
     default="6",
     metavar="N",
-    callback=_whole(1, MOST_PROBLEMS),
+    callback=checked_by(whole(1, MOST_PROBLEMS)),
     help=f"How many, 1 to {MOST_PROBLEMS}  [default: 6]",
 )
 @click.option("--paper", default="a4", metavar="a4|letter", callback=_paper, help="  [default: a4]")

@@ -57,8 +57,8 @@ PREDICTIONS = (
         ),
         outcome=_launch_bound,
         because=(
-            "400 * 5 microseconds are 2 milliseconds, and nothing in them was arithmetic. Two "
-            "processor cores may be as fast."
+            "400 * 5 microseconds are 2 milliseconds, and nothing in them was arithmetic. A "
+            "card that computes ten times as fast takes as long."
         ),
         traps=(
             Mistake("That is for one operation a step.", 200_000),

@@ -37,9 +37,9 @@ TIMED_PICTURES = 7
 SECONDS_TO_SAVE = 10.0
 
 DEFAULTS: Given = {
-    "optimizer": "adamw",
+    "optimizer": "muon",
     "weight_decay": 0.01,
-    "lr": 3e-3,
+    "lr": 2e-2,
     "clip_grad": 1.0,
     "schedule": "onecycle",
 }

@@ -6,6 +6,7 @@ None of them depends on ``epochs``, so that training to 2 and resuming to 4 is t
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from minisegnet import models
 from minisegnet.train.network import model_defaults
@@ -113,8 +114,8 @@ def with_defaults(given: Given) -> Given:
 def typed_over(file: Given, typed: Given) -> Given:
     """The options of a file with those typed over them.
 
-    What the file says of a choice that is typed otherwise, as the momentum of another optimizer, no
-    longer goes with anything: it is left out. So are the network's options under another network.
+    What the file says and does not go with a choice that is typed otherwise, as a momentum with
+    Adam, is left out. So are the network's options under another network.
 
     Examples
     --------
@@ -158,16 +159,30 @@ def described_default(name: str) -> str:
     --------
     >>> described_default("optimizer"), described_default("size")
     ('muon', '64; its own for a folder')
+    >>> described_default("scales")
+    '0.5:2'
     """
     if name in ANY_DATA:
         value = ANY_DATA[name]
-        return "" if isinstance(value, bool) else str(value)
+        return "" if isinstance(value, bool) else _as_typed(value)
     if name == "lr":
         rate = LEARNING_RATES[ANY_DATA["optimizer"]]
         return f"{rate:g}, by the optimizer; {WITHOUT_NORM * rate:g} for a network without norms"
+    for dependent, _, values in DEPENDENT:
+        if name == dependent:
+            (_, usual), *others = values.items()
+            differing = (f"; {_as_typed(v)} for {c}" for c, v in others if v != usual)
+            return _as_typed(usual) + "".join(differing)
     shapes, folder = PROCEDURAL.get(name), FOLDER.get(name)
     if name in ("classes", "size"):
         folder = "its own"
     if shapes is None or folder is None or shapes == folder:
         return str(shapes or folder or "")
     return f"{shapes}; {folder} for a folder"
+
+
+def _as_typed(value: Any) -> str:
+    """A value as it is typed on the command line."""
+    if isinstance(value, list):
+        return ":".join(map(_as_typed, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -25,7 +25,7 @@ def _list_of(fits: Callable[[Any], bool], length: int) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, list) and len(value) == length and all(map(fits, value))
 
 
-def check_found(found: Any, classes: int, path: Path) -> None:
+def check_found(found: Any, classes: int, path: Path, has_split: bool = False) -> None:
     """Refuse facts about the data that no run has written.
 
     Parameters
@@ -36,6 +36,8 @@ def check_found(found: Any, classes: int, path: Path) -> None:
         How many classes the run has.
     path : Path
         The file, for the message.
+    has_split : bool
+        Whether the names of the training and validation pictures must be there.
 
     Raises
     ------
@@ -63,12 +65,21 @@ def check_found(found: Any, classes: int, path: Path) -> None:
         "resize": lambda value: isinstance(value, bool),
         "values": _list_of(_is_whole, classes),
         "void_value": lambda value: value is None or _is_whole(value),
+        "class_weights": lambda value: value is None or _list_of(_is_number, classes)(value),
+        "split": lambda value: _is_split(value) or (value is None and not has_split),
     }
     for name, fits in facts.items():
         if not fits(found.get(name)):
             shown = repr(found.get(name))
             shown = shown if len(shown) < 80 else shown[:77] + "..."
             raise OptionError(f"{path} is damaged: {FOUND}.{name} is {shown}; restore the file")
+
+
+def _is_split(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(names := value.get(part), list) and all(isinstance(n, str) for n in names)
+        for part in ("train", "val")
+    )
 
 
 def _is_colour(value: Any) -> bool:

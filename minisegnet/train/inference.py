@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from minisegnet import functional as F
 from minisegnet import nn
 from minisegnet.autograd import Tensor, no_grad
 from minisegnet.backend import Array, array_module, is_array, to_device
@@ -33,7 +34,17 @@ Refine = Callable[[Array, Array], Array]
 
 
 class DivergedError(ArithmeticError):
-    """The numbers of a network are no longer finite."""
+    """The numbers of a network are no longer finite.
+
+    Attributes
+    ----------
+    what : str
+        What happened, without what to do about it, which the message says after it.
+    """
+
+    def __init__(self, what: str, advice: str = "") -> None:
+        super().__init__(f"{what}. {advice}" if advice else what)
+        self.what = what
 
 
 @dataclass(frozen=True)
@@ -192,6 +203,43 @@ def predict_logits(model: nn.Module, images: Any) -> Array:
             "accepts() and output_size(), so that the images can be padded to suit"
         )
     return logits[:, :, :rows, :columns]
+
+
+def largest(logits: Array, size: tuple[int, int]) -> Array:
+    """The class of the largest logit at every pixel, after bringing the maps to ``size``.
+
+    One map at a time, so that a large picture does not need all of its enlarged maps at once.
+
+    Parameters
+    ----------
+    logits : array (N, K, H, W)
+    size : (int, int)
+        Rows and columns of the result.
+
+    Returns
+    -------
+    array (N, rows, columns), integer
+
+    Examples
+    --------
+    >>> logits = np.array([[[[4.0, 0.0]], [[0.0, 1.0]]]], np.float32)
+    >>> largest(logits, (1, 6)).tolist()
+    [[[0, 0, 0, 0, 1, 1]]]
+    """
+    if logits.shape[2:] == size:
+        return logits.argmax(axis=1)
+    xp = array_module(logits)
+    best: Array = None
+    winner = xp.zeros((logits.shape[0], *size), dtype=np.int64)
+    for k in range(logits.shape[1]):
+        with no_grad():
+            enlarged = F.interpolate(Tensor(logits[:, k : k + 1]), size=size, mode="bilinear")
+        scores = enlarged.data[:, 0]
+        if best is not None:
+            winner = xp.where(scores > best, k, winner)
+            scores = xp.maximum(scores, best)
+        best = scores
+    return winner
 
 
 def evaluate(

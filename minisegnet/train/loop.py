@@ -6,14 +6,12 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable, Sized
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from typing import Any
-
-import numpy as np
 
 from minisegnet import backend, nn
 from minisegnet.autograd import Tensor
-from minisegnet.backend import Array, array_module, to_numpy
+from minisegnet.backend import Array
 from minisegnet.optim import Optimizer, clip_grad_norm_on_device_
 from minisegnet.replay import Flags, deferred
 from minisegnet.train.capture import CapturedStep
@@ -28,114 +26,10 @@ from minisegnet.train.inference import (
     device_of_model,
     evaluate,
 )
-from minisegnet.train.state import check_state, check_weights
+from minisegnet.train.progress import Epoch, ExplodedError, Losses, Progress
+from minisegnet.train.state import check_state, check_weights, first_not_finite
 
 __all__ = ["Epoch", "Progress", "Trainer"]
-
-SECONDS_BETWEEN_READINGS = 0.25
-"""Reading a loss makes a GPU finish its queue: often enough to watch, too seldom to slow it."""
-
-EXPLODED = 1000.0
-"""A loss so many times the first one (or 1, if that is more) will not come down to any use."""
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One row of the history.
-
-    Attributes
-    ----------
-    epoch : int
-        From 1.
-    train_loss, val_loss : float
-        Means over the images; ``val_loss`` is nan without validation.
-    pixel_accuracy, mean_iou : float
-        Of the validation, fractions; nan without one.
-    seconds : float
-        How long training and validation of this epoch took.
-    """
-
-    epoch: int
-    train_loss: float
-    val_loss: float
-    pixel_accuracy: float
-    mean_iou: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where training stands, for a progress bar.
-
-    Attributes
-    ----------
-    epoch, epochs : int
-        The running epoch, from 1, and the total.
-    step, steps : int
-        Steps done in this epoch, and how many it has.
-    loss : float
-        The mean of the losses of this epoch that have been read so far; nan before the first.
-    """
-
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    loss: float
-
-
-class _ExplodedError(Exception):
-    """A loss that is no number any more, and the step (from 1) that it belongs to."""
-
-    def __init__(self, step: int, value: float) -> None:
-        super().__init__(step, value)
-        self.step, self.value = step, value
-
-
-class _Losses:
-    """The losses of an epoch: kept on the device, read from it now and then, several at once.
-
-    ``usual`` is a loss from the beginning of the run, if there is one already. ``flags`` tell of
-    values that were not allowed; they are read with the losses.
-    """
-
-    def __init__(self, usual: float | None, flags: Flags) -> None:
-        self._usual, self._flags = usual, flags
-        self._waiting: list[Array] = []
-        self._weights: list[int] = []
-        self._last_reading = -math.inf
-        self.values: list[float] = []
-
-    def add(self, loss: Array, weight: int) -> None:
-        self._waiting.append(loss.reshape(()))
-        self._weights.append(weight)
-
-    def read_if_due(self) -> None:
-        if time.monotonic() - self._last_reading >= SECONDS_BETWEEN_READINGS:
-            self.read()
-
-    def read(self) -> None:
-        """Bring the waiting losses to the host; the first that is not usual raises."""
-        self._flags.read()
-        if self._waiting:
-            values = to_numpy(array_module(self._waiting[0]).stack(self._waiting)).tolist()
-            self._waiting.clear()
-            for value in values:
-                self.values.append(float(value))
-                if not self._is_usual(value):
-                    raise _ExplodedError(len(self.values), value)
-        self._last_reading = time.monotonic()
-
-    def _is_usual(self, loss: float) -> bool:
-        if self._usual is None:
-            self._usual = loss
-        return abs(loss) < EXPLODED * max(1.0, abs(self._usual))
-
-    def mean(self) -> float:
-        """The mean of what has been read, over the images."""
-        if not self.values:
-            return math.nan
-        return float(np.average(self.values, weights=self._weights[: len(self.values)]))
 
 
 class Trainer:
@@ -172,6 +66,7 @@ class Trainer:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from minisegnet import losses, optim
     >>> from minisegnet.models import UNet
     >>> backend.manual_seed(7)
@@ -282,7 +177,7 @@ class Trainer:
         if hasattr(batches, "epoch"):
             batches.epoch = self.epoch
         steps = len(batches) if isinstance(batches, Sized) else 0
-        losses = _Losses(self.history[0].train_loss if self.history else None, self._flags)
+        losses = Losses(self.history[0].train_loss if self.history else None, self._flags)
         step = 0
         self.model.train()
         try:
@@ -292,11 +187,11 @@ class Trainer:
                 if on_step is not None:
                     on_step(Progress(self.epoch + 1, epochs, step, steps, losses.mean()))
             losses.read()
-        except _ExplodedError as found:
+        except ExplodedError as found:
             raise self._diverged(f"the loss is {found.value:.4g} at step {found.step}") from None
         if step == 0:
             raise ValueError("fit: there is no batch to train on: give at least one")
-        if not self._is_finite():
+        if first_not_finite(self.model.state_dict()) is not None:
             raise self._diverged(f"a weight is no longer finite after step {step}")
         return losses.mean()
 
@@ -346,17 +241,13 @@ class Trainer:
         target = centre_crop(masks, (logits.shape[2], logits.shape[3]))
         return self.loss(logits, Tensor(target))
 
-    def _is_finite(self) -> bool:
-        """Whether every weight and every running mean is a finite number."""
-        floats = [a for a in self.model.state_dict().values() if a.dtype.kind == "f"]
-        return all(bool(array_module(a).isfinite(a).all()) for a in floats)
-
     def _diverged(self, what: str) -> DivergedError:
         epoch = self.epoch + 1
         where = layer_to_blame(self.model, self._latest)
         return DivergedError(
-            f"training diverged: {what} of epoch {epoch}; {where}. The weights from before that "
-            "epoch are kept: go on from them, or begin anew, with a tenth of the learning rate"
+            f"training diverged: {what} of epoch {epoch}; {where}",
+            "The weights from before that epoch are kept: go on from them, or begin anew, with a "
+            "tenth of the learning rate",
         )
 
     def _score(self, batches: Iterable[Batch] | None) -> Evaluation:
@@ -410,6 +301,12 @@ class Trainer:
         """
         check_state(state, {field.name for field in fields(Epoch)})
         check_weights(state["model"], "Trainer.load_state_dict")
+        if (state["schedule"] is None) != (self.schedule is None):
+            having = "this trainer" if state["schedule"] is None else "the state"
+            raise ValueError(
+                f"Trainer.load_state_dict: of the state and this trainer only {having} has a "
+                "schedule: build the trainer with the schedule that it had, or none if it had none"
+            )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.schedule is not None:

@@ -140,8 +140,8 @@ OPTIONS: tuple[Option, ...] = (
         "momentum",
         real("give a share from 0 to below 1, say 0.9", lambda x: 0 <= x < 1),
         "X",
-        "Momentum of muon, sgd or rmsprop; 'onecycle' moves it itself.  [default: 0.95; 0.9 for "
-        "sgd; 0 for rmsprop]",
+        "Momentum of muon, sgd or rmsprop. The schedule 'onecycle' moves that of muon and sgd "
+        "itself, whatever is given.",
     ),
     Option(
         "clip_grad",
@@ -154,19 +154,20 @@ OPTIONS: tuple[Option, ...] = (
         "schedule_epochs",
         _COUNT,
         "N",
-        "Epochs that a falling schedule, or one step of 'step', spans.",
+        "Epochs that a falling schedule, or one step of 'step', spans; then 'cosine' begins anew, "
+        "'poly' and 'onecycle' keep their last rate.",
     ),
     Option(
         "warm_up",
         real("give a share from 0 to below 1, say 0.1", lambda x: 0 <= x < 1),
         "X",
-        "Share of the schedule in which the rate rises.  [default: 0.3; 0 for poly]",
+        "Share of the schedule in which the rate rises.",
     ),
     Option(
         "power",
         real("give a number above 0, say 0.9", lambda x: x > 0),
         "X",
-        "How 'poly' falls: as this power of what is left.  [default: 0.9]",
+        "How 'poly' falls: as this power of what is left.",
     ),
     Option(
         "augment",
@@ -179,7 +180,7 @@ OPTIONS: tuple[Option, ...] = (
         "scales",
         scales,
         "LOW:HIGH",
-        "Smallest and largest factor of '--augment scale'.  [default: 0.5:2]",
+        "Smallest and largest factor of '--augment scale'.",
     ),
     Option("ignore_index", whole(0, 65535), "N", "Mask value that means void: never counted."),
     Option(

@@ -1,49 +1,34 @@
-"""A run folder: made from options, taken up again, scored and applied to new pictures.
-
-``config.json`` holds every option, resolved, and under ``"found"`` what was found in the data: the
-classes, the names of the training and validation pictures, their mean and spread. It says what to
-read. Where to write is never in question: into the folder that it lies in.
-"""
+"""A run: made from options, taken up again from its folder, scored and applied to new pictures."""
 
 from __future__ import annotations
 
 import itertools
-import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from minisegnet import backend, checkpoint
-from minisegnet import functional as F
-from minisegnet.autograd import Tensor, no_grad
-from minisegnet.backend import Array, array_module, device_of, to_device, to_numpy
+from minisegnet.backend import Array, device_of, to_device, to_numpy
 from minisegnet.data import DataLoader, Dataset, read_image, resize_image, transforms
 from minisegnet.data.dataset import ImageArray, MaskArray
 from minisegnet.models import LoadedWeights, SegmentationModel
 from minisegnet.train import network, objective, setup
 from minisegnet.train.defaults import absolute, with_defaults
 from minisegnet.train.field import by_field
-from minisegnet.train.found import FOUND, check_found
-from minisegnet.train.inference import Batch, Evaluation, Loss, evaluate, predict_logits
+from minisegnet.train.inference import Batch, Evaluation, Loss, evaluate, largest, predict_logits
 from minisegnet.train.loop import Epoch, Progress, Trainer
-from minisegnet.train.options import (
-    OPTIONS,
-    Given,
-    OptionError,
-    check_table,
-    read_json,
+from minisegnet.train.options import Given, OptionError
+from minisegnet.train.run_folder import (
+    RUNS,
+    new_folder,
+    quoted,
+    read_config,
+    refuse_used,
+    require_writable,
+    write_config,
 )
-from minisegnet.train.saving import (
-    BEST,
-    CONFIG,
-    HISTORY,
-    LAST,
-    remove_leftovers,
-    restore,
-    save_epoch,
-)
+from minisegnet.train.saving import BEST, CONFIG, LAST, remove_leftovers, restore, save_epoch
 from minisegnet.train.schedules import build_schedule
 from minisegnet.train.state import check_weights
 
@@ -88,8 +73,9 @@ class Run:
             If the options, the data and the network do not fit each other.
         """
         options = with_defaults(given)
+        require_writable(Path(options["out"] or RUNS))
         if options["out"] is not None:
-            _refuse_used(Path(options["out"]))
+            refuse_used(Path(options["out"]))
         options["device"] = setup.choose_device(options["device"])
         setup.check_capture(options)
         train, val = (setup.open_data(options, None, split) for split in ("train", "val"))
@@ -107,7 +93,7 @@ class Run:
             options["crop"] = network.default_crop(model, side)
         network.check_crop(model, options["crop"])
         run.loss(train.ignore_index)
-        run.folder = _new_folder(options)
+        run.folder = new_folder(options)
         run._write_config()
         return run
 
@@ -121,40 +107,12 @@ class Run:
             If there is no run, or its ``config.json`` is damaged.
         """
         folder = Path(folder)
-        path = folder / CONFIG
-        if not path.is_file():
-            raise OptionError(
-                f"{folder} holds no run (no {CONFIG}): give the folder that 'minisegnet train' "
-                "made, such as runs/unet-shapes-1"
-            )
-        table = read_json(path)
-        found = table.pop(FOUND, None)
-        given = check_table({k: v for k, v in table.items() if v is not None}, str(path))
-        missing = [
-            name for name in ("model", "data", "classes", "size", "seed") if name not in given
-        ]
-        if missing:
-            raise OptionError(f"{path} is damaged: it lacks {', '.join(missing)}; restore it")
-        check_found(found, given["classes"], path)
-        # The toys of today may have options that those of an older file did not.
-        given.setdefault("model_options", {})
-        try:
-            options = {**with_defaults(given), **given}
-        except OptionError as error:  # options that do not go together
-            raise OptionError(f"{path}: {error}") from None
-        return cls(folder, options, found)
+        return cls(folder, *read_config(folder))
 
     def _write_config(self) -> None:
         """Write ``config.json``; ``out`` is the folder's name now, for the reader only."""
         self.options["out"] = str(self.folder)
-        table = {option.name: self.options[option.name] for option in OPTIONS}
-        text = json.dumps({**table, FOUND: self.found}, indent=2, ensure_ascii=False)
-        try:
-            text.encode()
-        except UnicodeEncodeError:  # a file's name that is no text: escaped, it comes back
-            text = json.dumps({**table, FOUND: self.found}, indent=2)
-        with checkpoint.atomic_write(self.folder / CONFIG) as file:
-            file.write(text + "\n")
+        write_config(self.folder, self.options, self.found)
 
     # ------------------------------------------------------------------ training
 
@@ -162,6 +120,8 @@ class Run:
         self, epochs: int | None = None, data: str | None = None, device: str | None = None
     ) -> None:
         """What may change when a run goes on; None leaves it as it was.
+
+        It is written down when the training goes on, or by :meth:`record_data`.
 
         Parameters
         ----------
@@ -178,6 +138,11 @@ class Run:
             options["data"] = absolute(data)
         options["epochs"] = epochs or options["epochs"]
         options["device"] = setup.choose_device(device or options["device"])
+
+    def record_data(self) -> None:
+        """Write into ``config.json`` where the pictures are now, and nothing else that changed."""
+        options, found = read_config(self.folder)
+        write_config(self.folder, {**options, "data": self.options["data"]}, found)
 
     def trainer(self) -> Trainer:
         """The trainer where the last checkpoint left it; at epoch 0 if there is none.
@@ -259,10 +224,25 @@ class Run:
         return objective.build_loss(self.options["loss"], self.options["classes"], void, weights)
 
     def data(self, split: str) -> Dataset:
-        """The training ("train") or validation ("val") part of the run's data."""
+        """The training ("train") or validation ("val") part of the run's data.
+
+        Raises
+        ------
+        ValueError
+            If the folder of pictures is not where it was, or has changed.
+        """
         if split not in self._data:
+            self._require_pictures()
             self._data[split] = setup.open_data(self.options, self.found, split)
         return self._data[split]
+
+    def _require_pictures(self) -> None:
+        pictures = self.options["data"]
+        if not setup.is_shapes(self.options) and not Path(pictures).exists():
+            raise OptionError(
+                f"{pictures} does not exist: put this run's pictures back, or say where they are "
+                f"now: minisegnet resume {quoted(self.folder)} --data PATH"
+            )
 
     def batches(self, dataset: Dataset) -> setup.WholeImages:
         """Whole pictures in the form the network was trained on."""
@@ -298,8 +278,8 @@ class Run:
         path = self.folder / BEST
         if not path.exists():
             raise OptionError(
-                f"{self.folder} has no weights yet: finish an epoch with "
-                f"'minisegnet resume {self.folder}'"
+                f"{self.folder} has no weights yet: finish an epoch with minisegnet resume "
+                f"{quoted(self.folder)}"
             )
         model = network.build_model(self.options, self.found["channels"])
         state = checkpoint.load(path)
@@ -361,7 +341,7 @@ class Run:
         scaled = resize_image(image, self.options["size"]) if self.found["resize"] else image
         logits = self._logits(model, scaled, crf)
         size = (int(image.shape[1]), int(image.shape[2]))
-        return to_numpy(_largest(logits, size))[0].astype(np.int64)
+        return to_numpy(largest(logits, size))[0].astype(np.int64)
 
     def classes_at_scale(self, model: SegmentationModel, image: ImageArray) -> MaskArray:
         """The class of every pixel of a picture that has the training's scale already."""
@@ -381,60 +361,3 @@ class Run:
     def read_image(self, path: str | Path) -> ImageArray:
         """A picture with as many channels as the network takes."""
         return read_image(path, channels=self.found["channels"])
-
-
-def _largest(logits: Array, size: tuple[int, int]) -> Array:
-    """The class of the largest logit at every pixel, after bringing the maps to ``size``.
-
-    One map at a time, so that a large picture does not need all of its enlarged maps at once.
-    """
-    if logits.shape[2:] == size:
-        return logits.argmax(axis=1)
-    xp = array_module(logits)
-    best: Array = None
-    winner = xp.zeros((logits.shape[0], *size), dtype=np.int64)
-    for k in range(logits.shape[1]):
-        with no_grad():
-            enlarged = F.interpolate(Tensor(logits[:, k : k + 1]), size=size, mode="bilinear")
-        scores = enlarged.data[:, 0]
-        if best is not None:
-            winner = xp.where(scores > best, k, winner)
-            scores = xp.maximum(scores, best)
-        best = scores
-    return winner
-
-
-# ---------------------------------------------------------------------------- options and folders
-
-
-def _refuse_used(folder: Path) -> None:
-    """Refuse a folder that holds a run already."""
-    if folder.exists() and not folder.is_dir():
-        raise OptionError(f"--out {folder} is a file: name a folder")
-    held = [name for name in (CONFIG, LAST, HISTORY, BEST) if (folder / name).exists()]
-    if held:
-        raise OptionError(
-            f"--out {folder} holds a run already ({held[0]}): go on with it by 'minisegnet resume "
-            f"{folder}', or name another folder"
-        )
-
-
-def _new_folder(options: Given) -> Path:
-    """Make the run's folder: the one named, or the next free ``runs/<model>-<data>-<n>``."""
-    if options["out"] is not None:
-        folder = Path(options["out"])
-        _refuse_used(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-    data = options["data"] if setup.is_shapes(options) else Path(options["data"]).name
-    stem = f"{options['model']}-{re.sub(r'[^A-Za-z0-9_.]+', '-', data).strip('-.') or 'data'}"
-    parent = Path("runs")
-    parent.mkdir(exist_ok=True)
-    number = 1
-    while True:
-        folder = parent / f"{stem}-{number}"
-        try:
-            folder.mkdir()
-            return folder
-        except FileExistsError:
-            number += 1

@@ -75,7 +75,10 @@ def restore(trainer: Trainer, folder: str | Path) -> None:
     try:
         trainer.load_state_dict(state)
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} does not fit this run: {error}") from error
+        raise ValueError(
+            f"{path} does not fit this run: {error}. If {CONFIG} was changed, change it back; else "
+            "train again into another folder"
+        ) from error
     write_history(trainer.history, Path(folder))
 
 

@@ -152,9 +152,8 @@ def build_schedule(
     options: Mapping[str, Any], optimizer: optim.Optimizer, steps_per_epoch: int
 ) -> Schedule | Held | None:
     """The schedule of a run, to be stepped after every step of the optimizer; None if constant."""
-    name, share = options["schedule"], options.get("warm_up")
+    name, share = options["schedule"], options["warm_up"]
     steps = options["schedule_epochs"] * steps_per_epoch
-    share = RISING.get(name, 0.0) if share is None else share
     if name == "constant":
         return None
     if name == "step":
@@ -162,8 +161,8 @@ def build_schedule(
     if name == "cosine":
         return CosineCycles(optimizer, period=steps, warm_up=_part(share, steps))
     if name == "poly":
-        power = 0.9 if options.get("power") is None else options["power"]
-        if not (warm_up := _part(share, steps)):
+        power, warm_up = options["power"], _part(share, steps)
+        if not warm_up:  # the plain one, so that checkpoints from before there was a rise fit
             return Held(optim.PolynomialLR(optimizer, total_iters=steps, power=power), steps - 1)
         return Held(WarmedPolynomial(optimizer, steps, power, warm_up), steps - 1)
     return Held(

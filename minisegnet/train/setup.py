@@ -56,13 +56,14 @@ class Remembered:
         return len(self._dataset)
 
     def __getitem__(self, index: int) -> tuple[ImageArray, MaskArray]:
-        kept = self._kept.get(index)
-        if kept is None:
-            kept = self._dataset[index]
-            self._room -= sum(array.nbytes for array in kept)
-            if self._room >= 0:
-                self._kept[index] = kept
-        return kept
+        if index in self._kept:
+            return self._kept[index]
+        pair = self._dataset[index]
+        needed = sum(array.nbytes for array in pair)
+        if needed <= self._room:
+            self._room -= needed
+            self._kept[index] = pair
+        return pair
 
 
 class WholeImages:

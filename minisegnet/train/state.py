@@ -89,10 +89,25 @@ def check_weights(state: Mapping[str, Any], where: str) -> None:
         ...
     ValueError: model.safetensors: b.bias holds numbers that are not finite: take another...
     """
+    name = first_not_finite(state)
+    if name is not None:
+        raise ValueError(
+            f"{where}: {name} holds numbers that are not finite: take another checkpoint, or train "
+            "again"
+        )
+
+
+def first_not_finite(state: Mapping[str, Any]) -> str | None:
+    """The name of the first array with NaN or infinity in it; None if all numbers are finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> first_not_finite({"steps": np.array([3]), "a": np.ones(2), "b": np.array([1.0, np.inf])})
+    'b'
+    """
     for name, values in state.items():
         is_float = is_array(values) and values.dtype.kind == "f"
         if is_float and not bool(array_module(values).isfinite(values).all()):
-            raise ValueError(
-                f"{where}: {name} holds numbers that are not finite: take another checkpoint, or "
-                "train again"
-            )
+            return name
+    return None

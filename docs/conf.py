@@ -98,9 +98,13 @@ html_sidebars = {  # pages with nothing below them need no list of what is below
         "index",
         "start",
         "verify_transposed_convolution",
+        "networks",
         "command_line",
         "comparison",
         "house",
+        "what_makes_it_fast",
+        "gpu",
+        "benchmarks",
         "glossary",
     )
 }

@@ -23,8 +23,11 @@ from minisegnet import explain, lessons
 # ## A word for every pixel
 #
 # A classifier looks at an image and says one word. **Segmentation** says a word for every pixel.
-# The array of these words, as numbers, is the **mask**. One that a person drew, or that we know to
-# be right, is the **ground truth**. Lay colours of the mask over the image and you have an
+# Both can be done by a **network**: a long calculation on the image's numbers, with many numbers of
+# its own, the **weights**, which **training** on examples finds.
+#
+# The array of the words, as numbers, is the **mask**. One that a person drew, or that we know to be
+# right, is the **ground truth**. Lay colours of the mask over the image and you have an
 # **overlay**: the quickest way to see whether both belong together.
 
 # %%
@@ -46,8 +49,8 @@ print("image", image.shape, "mask", truth.shape, "classes", dict(enumerate(shape
 # %% [markdown]
 # Doctors outline tumours this way, cars find the road, satellites count fields, and your video
 # call hides your kitchen. COCO, a much used collection of photographs, has about 330,000 images,
-# over 200,000 of them labelled, with 80 classes of objects. (One text says 20,000. That is not even
-# a tenth.)
+# over 200,000 of them labelled, with 80 classes of objects: so its website says. (One text says
+# 20,000. That is not even a tenth.)
 #
 # To warm up: how many pixels must be named in an image of shape (3, 48, 64)?
 
@@ -117,10 +120,11 @@ lessons.check("01/panoptic", panoptic)
 # %% [markdown]
 # ## The classification end
 #
-# From here on it is semantic segmentation. How does a network name a pixel? It ends with **one
-# feature map for each class**. For a batch of N images they are an array (N, classes, H, W). Each
-# map says, at each pixel, how much speaks for its class. These numbers are called **logits**; they
-# may be anything, negative too.
+# From here on it is semantic segmentation. How does a network name a pixel? A **map** is an array
+# with a number for every place, and a network ends with **one feature map for each class**. For N
+# images that go through together, a **batch**, they are an array (N, classes, H, W). Each map says,
+# at each pixel, how much speaks for its class. These numbers are called **logits**; they may be
+# anything, negative too.
 #
 # At pixel (0, 0) the cat's map says 2 and the background's says 30. Guess before you look: how
 # probable is the cat? "1 in 15", "1 in 28" or "below 1 in a billion"?
@@ -168,7 +172,8 @@ lessons.check("01/by-hand", table)
 
 # %% [markdown]
 # The definition as a loop, beside the engine's form. Where two classes are equal, both keep the
-# first. The logits are made up: the truth, blurred, with noise.
+# first. The logits are made up: the truth, blurred, with noise. (`ms.tensor` makes an array of the
+# engine, a **tensor**; what it can do beyond NumPy is lesson 2. `dim` is its word for axis.)
 
 # %%
 rng = np.random.default_rng(1)
@@ -213,7 +218,12 @@ lessons.check("01/softmax", softmax)
 # %% [markdown]
 # ## What the loss wants
 #
-# The other way: from a mask to one map a class, a 1 where the class is. That is **one-hot**.
+# To train a network you need one number that says how wrong it is: the **loss**, or cost. The usual
+# one is **cross-entropy**: minus the logarithm of the probability that the true class gets, the
+# mean over all pixels (lesson 7). For that it has to be told the truth.
+#
+# One form is the other way round: from a mask to one map a class, a 1 where the class is. That is
+# **one-hot**.
 
 
 # %%
@@ -267,8 +277,9 @@ def single_map(logits):
 lessons.check("01/one-map", single_map)
 
 # %% [markdown]
-# Train it with binary cross-entropy, `F.binary_cross_entropy_with_logits`. (Several classes that
-# shut each other out want softmax; labels that may overlap want a sigmoid each.) And the decision?
+# Train it with the same cost for one map, `F.binary_cross_entropy_with_logits`. (Several classes
+# that shut each other out want softmax; labels that may overlap want a sigmoid each.) And the
+# decision?
 
 
 # %%

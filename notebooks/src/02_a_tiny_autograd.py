@@ -31,10 +31,12 @@ lessons.check("02/recall", recalled)
 # %% [markdown]
 # ## A number that remembers
 #
-# To train a network, you ask of each of its numbers: if it moves a little, how much does the cost
-# move? That slope is the number's **gradient**. A network has millions of numbers. One walk back
-# finds all their gradients, if each result remembers which **parents** it was made of, and how
-# strongly it hangs on each: the **slopes**.
+# To train a network, you ask of each of its weights: if it moves a little, how much does the cost
+# move? That slope is the weight's **gradient**. Move each weight a little against its gradient, and
+# the cost falls; do so again and again. That is all that training is.
+#
+# A network has millions of weights. One walk back finds all their gradients, if each result
+# remembers which **parents** it was made of, and how strongly it hangs on each: the **slopes**.
 
 
 # %%

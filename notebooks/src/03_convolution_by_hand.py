@@ -36,9 +36,9 @@ lessons.check("03/recall", recalled)
 # %% [markdown]
 # ## Many in, one out
 #
-# Lay a small table of weights, the **kernel**, on a window of the map. Multiply cell by cell and
-# add up: many cells in, one number out. Then move the window and do it again, with the same
-# weights. That is all a convolution does.
+# Lay a small table of weights, the **kernel**, on a window of the map. (A cell of the kernel is a
+# **tap**.) Multiply cell by cell and add up: many cells in, one number out. Then move the window
+# and do it again, with the same weights. That is all a convolution does.
 
 # %%
 explain.conv2d([[2, 0, 1, 3], [1, 4, 0, 2], [3, 1, 5, 0]], [[1, 0], [2, -1]]).plot(1, 1)
@@ -124,9 +124,11 @@ explain.conv2d([[2, 0, 1], [1, 4, 3]], [[1, 0], [2, -1]], padding="same").plot(1
 # %% [markdown]
 # ## Channels and groups
 #
-# Real maps have channels, and a kernel has a slice for each: `(out, in, rows, columns)`, summed
-# over slices too. `groups` splits the channels into parts that do not see each other, down to one
-# channel each ("depthwise"). Loops and engine agree, and more groups cost less:
+# Real maps have **channels**, several numbers for one place: red, green and blue of an image, or
+# what earlier layers found. A kernel has a slice for each, summed over slices too, and each output
+# channel has a kernel: `(out, in, rows, columns)`. `groups` splits the channels into parts that do
+# not see each other, down to one channel each ("depthwise"). Loops and engine agree, and more
+# groups cost less:
 
 # %%
 x = lessons.distinct(rng, (2, 4, 5, 7))
@@ -196,8 +198,8 @@ lessons.predict("03/zeros", my_guess)
 lessons.reveal("03/zeros")
 
 # %% [markdown]
-# Here is a C that fits on a page. A fully connected layer would learn every entry by itself; a
-# convolution writes the same four weights into each row.
+# Here is a C that fits on a page. A **fully connected** layer, in which every output weighs every
+# cell, would learn each entry by itself; a convolution writes the same four weights into each row.
 
 # %%
 small = explain.conv2d([[2, 0, 1], [1, 4, 0], [3, 1, 5]], [[1, 2], [3, 4]])

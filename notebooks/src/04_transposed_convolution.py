@@ -35,8 +35,9 @@ lessons.check("04/recall", recalled)
 # %% [markdown]
 # ## Stamping
 #
-# A convolution *gathers*: many cells in, one number out. A network that labels every pixel must
-# also come back to the size of its image, so it needs the opposite: one cell in, many out.
+# A convolution *gathers*: many cells in, one number out, and a stride makes the map smaller. A
+# network that labels every pixel must also come back to the size of its image, so it needs the
+# opposite: one cell in, many out.
 #
 # Think of a rubber stamp. Take the kernel, multiply it by one cell of the input, and stamp it on
 # the output. For the next cell, move one stride further. Where stamps overlap, they **add up**.

@@ -56,9 +56,9 @@ lessons.check("05/blocks", rows)
 # %% [markdown]
 # ## Remembering
 #
-# Nails always stand at the top left, wherever the number came from. Max-pooling knows better: it
-# saw where the largest cell stood. Let it write that down, as an **index**, and unpooling can put
-# a number back in the right place.
+# Networks make maps small by **max-pooling**: the largest cell of each window is kept, mostly of
+# 2x2. Nails always stand at the top left, but pooling saw where its largest cell stood. Let it
+# write that down, as an **index**, and unpooling can put a number back in the right place.
 
 # %%
 pooled = explain.max_pool2d([[1, 4, 4, 8], [7, 0, 3, 2], [3, 1, 2, 1], [2, 0, 3, 5]], 2)
@@ -203,9 +203,8 @@ lessons.predict("05/busiest", my_guess)
 lessons.reveal("05/busiest")
 
 # %% [markdown]
-# Some cells are stamped more often than others, again and again: a **checkerboard**, before any
-# training. So count. Stamps begin at multiples of the stride, so the counts repeat: write one
-# period.
+# Some cells are stamped more often than others: a **checkerboard**, before any training. So count.
+# Stamps begin at multiples of the stride, so the counts repeat: write one period.
 
 
 # %%
@@ -382,7 +381,8 @@ except IndexError as error:
 # The same numbers, sheared: nothing but the width tells where an index points. Unpooling to the
 # default size, here 44x60, even leaves some of them outside.
 #
-# Last: ICNR starts equal. Will it stay equal? Ten steps towards a target whose neighbours differ:
+# Last: ICNR starts equal. Will it stay equal? Ten steps against the gradient, towards a target
+# whose neighbours differ:
 
 # %%
 weight = ms.tensor(equal.numpy().copy(), requires_grad=True)

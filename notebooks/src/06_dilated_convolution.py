@@ -213,7 +213,8 @@ lessons.check("06/rates", rates_for)
 
 # %% [markdown]
 # Not one weight changes. Every output of the strided network is still there, and the ones it had
-# skipped are filled in between:
+# skipped are filled in between. (`relu` makes 0 of what is negative. Networks have such a bend
+# behind nearly every convolution: without it, several in a row could do no more than one.)
 
 # %%
 strides, rates = (2, 1, 2, 1, 2, 1), (1, 2, 2, 4, 4, 8)

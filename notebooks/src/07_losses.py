@@ -266,6 +266,11 @@ for name, (value, options) in by_hand.items():
 #
 # One image, 1 % foreground, much noise. A network of two small convolutions, 100 steps, always
 # from the same start; only the loss differs.
+#
+# The loop in `train` is the whole of training: clear the gradients, work out the loss, go backward,
+# and let an **optimiser** move the weights. Adam (Kingma and Ba, 2015) moves each against the
+# running mean of its gradients, divided by their usual size: so about as far for all of them, by
+# `lr`, the **learning rate**.
 
 # %%
 rows, columns = np.mgrid[:48, :64]

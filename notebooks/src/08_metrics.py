@@ -146,7 +146,8 @@ lessons.check("08/iou", iou)
 
 # %% [markdown]
 # The share of a class that was found, TP / (TP + FN), is its **recall** or class accuracy. The mean
-# over classes is the **class average** that tables for CamVid print beside accuracy and mean IoU.
+# over classes is the **class average** that tables for CamVid, a collection of street scenes, print
+# beside accuracy and mean IoU.
 # Whatever is 0/0 stays out of a mean: `np.nanmean`.
 
 

@@ -100,8 +100,9 @@ def slide(x, weight, rows, columns):
 lessons.check("09/slide", slide)
 
 # %% [markdown]
-# Guess: a VGG-16 was trained on 224x224 pictures. Five poolings leave 7x7 cells, and its first
-# fully connected layer wants just those. Slid over a picture of 320x480, how many answers come out?
+# VGG-16 is a classifier: 13 convolutions, five poolings, three fully connected layers. Guess: it
+# was trained on 224x224 pictures. The poolings leave 7x7 cells, and the first fully connected layer
+# wants just those. Slid over a picture of 320x480, how many answers come out?
 
 # %%
 my_guess = 36  # SOLUTION
@@ -113,14 +114,17 @@ lessons.reveal("09/places")
 # %% [markdown]
 # Thirty-six answers for 153,600 pixels. FCN does three things about it.
 #
-# 1. A 1x1 convolution turns features into **scores**, one map for each class.
+# 1. A 1x1 convolution turns features, the channels of the last map, into **scores**, one map for
+#    each class.
 # 2. A transposed convolution blows the scores up. Its filters **start** bilinear and may learn. (In
 #    a later release the authors keep them fixed, and report no significant difference.)
 # 3. Earlier maps, which are finer, are scored too, and the scores are **summed** on the way up.
+#    Such a way past the deep part is called a **skip**.
 #
-# FCN-32s has no skip and upsamples once, by 32. FCN-16s goes up by 2, adds the scores of pool4, and
-# goes up by 16. FCN-8s goes up by 2, adds pool4's, up by 2, adds pool3's, and up by 8. (Some texts
-# say that FCN concatenates, or that each of them upsamples once. Count the arrows.)
+# FCN-32s has no skip and upsamples once, by 32. FCN-16s goes up by 2, adds the scores of pool4 (the
+# map behind the fourth pooling), and goes up by 16. FCN-8s goes up by 2, adds pool4's, up by 2,
+# adds pool3's, and up by 8. (Some texts say that FCN concatenates, or that each of them upsamples
+# once. Count the steps.)
 
 
 # %%
@@ -183,6 +187,11 @@ lessons.check("09/rows", rows_before_the_crop)
 #
 # A small FCN with four poolings, so that its coarsest scores have stride 16. It learns to tell
 # shapes from the ground, three times: with no skip ("16s"), with one ("8s"), with two ("4s").
+#
+# `BatchNorm2d` brings each channel to mean 0 and variance 1 over the batch: networks learn faster
+# so. The loop is that of lesson 7, in batches of 8. Once through all pictures is an **epoch**; a
+# **schedule** raises or lowers the learning rate from step to step, here down along a cosine.
+# **Boundary F1** asks of the outlines alone how much of them was found and how much was right.
 
 
 # %%

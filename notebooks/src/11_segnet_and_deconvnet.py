@@ -263,8 +263,8 @@ plt.show()
 # %% [markdown]
 # Mistakes are drawn in the brightest colour. Places keep edges where they were, without a single
 # feature crossing over. With two poolings there is hardly a difference (try `depth=2`): a network
-# can still guess where in a 4x4 block an edge ran. With four there
-# is a large one. The price shows too: inside textured shapes the few numbers leave holes.
+# can still guess where in a 4x4 block an edge ran. With four there is a large one. The price shows
+# too: inside textured shapes the few numbers leave holes.
 #
 # ## Break it
 #

@@ -119,9 +119,10 @@ by_loop = lesson_12.ENERGY.definition(some, small.unary, corner[0], *options.val
 print(f"loop {by_loop:.6f}, engine {small.energy(some):.6f}")
 
 # %% [markdown]
-# To find cheap labels, **mean field** repeats what you did on paper, with probabilities: ten
-# times, every pixel hears all others at once. That is a Gaussian filter, and the engine has a fast
-# one. DeepLab v1 and v2 send their coarse logits through it (as `minisegnet predict --crf` does):
+# To find cheap labels, **mean field** repeats what you did on paper, with probabilities: ten times,
+# every pixel hears all others at once, the nearer ones louder. That is a Gaussian filter, and the
+# engine has a fast one. DeepLab v1 and v2 send their coarse logits through it (as `minisegnet
+# predict --crf` does):
 
 # %%
 labels = [logits.argmax(0), dense_crf(logits, image, theta_beta=0.15).argmax(0)]
@@ -435,8 +436,9 @@ for theta in (0.5, 1.0, 2.0, 3.0, 6.0):
 # %% [markdown]
 # ## Questions
 #
-# Answer from memory, then look up what you missed with `lessons.solution(...)`. (Some texts list
-# HRNet and OCRNet as transformers: they are convolutional.)
+# Answer from memory, then look up what you missed with `lessons.solution(...)`. (A transformer lets
+# every part of the image look at every other. Some texts list HRNet and OCRNet as transformers:
+# they are convolutional.)
 #
 # - `span`: a 3x3 kernel of rate 12 on a map at 1/8 of the image: how many pixels of the image apart
 #   are its first and last tap?

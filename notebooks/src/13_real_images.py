@@ -158,10 +158,10 @@ lessons.check("13/loss", loss)
 # %% [markdown]
 # ## Rare classes
 #
-# Poles cover about one pixel in a hundred of a street, and who never says "pole" is right nearly
-# always. *Median frequency balancing* gives each class a weight: the frequency of a class is its
-# share of the pixels (void left out) of those pictures in which it occurs, and its weight is the
-# median of all frequencies divided by its own.
+# In CamVid's street scenes poles cover about one pixel in a hundred, and who never says "pole" is
+# right nearly always. *Median frequency balancing* gives each class a weight: the frequency of a
+# class is its share of the pixels (void left out) of those pictures in which it occurs, and its
+# weight is the median of all frequencies divided by its own.
 
 
 # %%
@@ -334,7 +334,8 @@ plt.show()
 
 # %% [markdown]
 # On six pictures that never change the loss falls towards nothing: the network knows them by heart,
-# noise and all, and learns no more about others. Varied pictures stay harder, and keep teaching.
+# noise and all, and learns no more about others. This is **overfitting**, and only pictures that
+# were held out, for **validation**, show it. Varied pictures stay harder, and keep teaching.
 #
 # ## Break it
 #

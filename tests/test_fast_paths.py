@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import minisegnet as ms
 from minisegnet import functional as F
 from minisegnet.kernels import correlate as kernels
-from minisegnet.kernels import elementwise, gathering, memory, parallel, reference
+from minisegnet.kernels import depthwise, elementwise, gathering, memory, parallel, reference
 from minisegnet.kernels.gathering import Gathering
 from minisegnet.kernels.phases import phases
 from tests.geometry import Correlation, correlations, integers
@@ -26,6 +26,7 @@ def use_small_bands(monkeypatch, numbers: int) -> None:
     monkeypatch.setattr(gathering, "BAND_NUMBERS", numbers)
     monkeypatch.setattr(gathering, "WORTH_A_THREAD", 1)
     monkeypatch.setattr(parallel, "_threads", 3)
+    monkeypatch.setattr(depthwise, "LEAST_OUTPUTS", 1)
 
 
 AWKWARD = [
@@ -101,8 +102,9 @@ def test_both_gradients_at_once(backend, case: Correlation):
 
 @pytest.mark.parametrize("channels", [8, 4, 3])
 @pytest.mark.parametrize("wrong", [np.inf, -np.inf, np.nan, 3e38])
-def test_what_overflows_in_one_channel_stays_there(channels, wrong):
+def test_what_overflows_in_one_channel_stays_there(monkeypatch, channels, wrong):
     """Whether channels are computed in blocks, each among zeros, or one by one."""
+    monkeypatch.setattr(depthwise, "LEAST_OUTPUTS", 1)
     x, w = (integers((2, channels, 5, 6), 1), integers((channels, 1, 3, 3), 2))
     x, w, grad = (a.astype(np.float32) for a in (x, w, integers((2, channels, 5, 6), 3)))
     options = ((1, 1), ((1, 1), (1, 1)), (1, 1), (1, 1), channels)

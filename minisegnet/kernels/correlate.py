@@ -276,6 +276,7 @@ def _slide(
     outputs = cells.shape[1] if cells is not None else len(kernels)
     # A kernel for each channel by itself; so are both gradients of one (of as many outputs).
     alone = xp is np and groups == x.shape[1] == outputs > 1
+    alone = alone and depthwise.is_worthwhile(found, groups)
     block = depthwise.block_of(groups) if alone else 1
     if block > 1 and (kernels is None or depthwise.is_finite(x)):
         wide = None if kernels is None else depthwise.as_blocks(kernels, block)

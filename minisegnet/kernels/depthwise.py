@@ -30,6 +30,23 @@ BAND_NUMBERS = 1 << 16
 #: Channels in a block, the first that divides their number.
 BLOCKS = (8, 4)
 
+#: Fewer outputs of an image are computed as any other groups are, from whole windows: there may be
+#: thousands of taps, as where a large stride is undone, and a call for each would do next to nothing.
+LEAST_OUTPUTS = 1 << 12
+
+
+def is_worthwhile(found: Sequence[Phase], channels: int) -> bool:
+    """Whether the outputs of an image are so many that going tap by tap, or in blocks, is quicker.
+
+    Examples
+    --------
+    >>> from minisegnet.kernels.phases import phases
+    >>> found = list(phases((64, 64), (3, 3), (1, 1), (1, 1), (1, 1), (1, 1)))
+    >>> is_worthwhile(found, channels=3), is_worthwhile(found[:0], channels=3)
+    (True, False)
+    """
+    return any(p.rows.length * p.columns.length * channels >= LEAST_OUTPUTS for p in found)
+
 
 def block_of(channels: int) -> int:
     """How many channels are computed as a block; 1 if they are computed tap by tap.

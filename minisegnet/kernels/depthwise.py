@@ -30,8 +30,8 @@ BAND_NUMBERS = 1 << 16
 #: Channels in a block, the first that divides their number.
 BLOCKS = (8, 4)
 
-#: Fewer outputs of an image are computed as any other groups are, from whole windows: there may be
-#: thousands of taps, as where a large stride is undone, and a call for each would do next to nothing.
+#: Fewer outputs of an image are computed as any other groups are, from whole windows: where a large
+#: stride is undone there are thousands of taps, and a call for each would do next to nothing.
 LEAST_OUTPUTS = 1 << 12
 
 

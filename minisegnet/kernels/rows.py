@@ -12,13 +12,14 @@ accurate: the rounding of float32 then grows with the number of summands in a ba
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import operator
 from collections.abc import Sequence
 
 import numpy as np
 
-from minisegnet.backend import Array, array_module
+from minisegnet.backend import Array, array_module, concatenate
 from minisegnet.kernels import cuda
 from minisegnet.kernels.cuda import on_gpu
 from minisegnet.kernels.parallel import run_bands, scratch
@@ -199,6 +200,29 @@ def add_to_columns(table: Array, values: Array) -> None:
         wide[start:stop] += wide_values
 
     run_bands(array_module(table), work, _bands(wide))
+
+
+def join_columns(tables: Sequence[Array]) -> Array:
+    """Tables of as many rows and one dtype beside one another.
+
+    Examples
+    --------
+    >>> join_columns([np.array([[1], [2]]), np.array([[3, 4], [5, 6]])])
+    array([[1, 3, 4],
+           [2, 5, 6]])
+    """
+    xp = array_module(*tables)
+    if xp is not np:
+        return concatenate(tables, axis=1)
+    ends = list(itertools.accumulate(table.shape[1] for table in tables))
+    out = np.empty((len(tables[0]), ends[-1]), dtype=tables[0].dtype)
+
+    def work(start, stop):
+        for table, first, end in zip(tables, [0, *ends], ends, strict=False):
+            out[start:stop, first:end] = table[start:stop]
+
+    run_bands(xp, work, _bands(out))
+    return out
 
 
 @on_gpu(cuda.mix_columns)

@@ -10,7 +10,7 @@ import numpy as np
 from minisegnet.arithmetic import Rule, as_float, promote
 from minisegnet.autograd import Tensor, op, reshape
 from minisegnet.backend import Array, array_module, concatenate
-from minisegnet.kernels.rows import axis_index
+from minisegnet.kernels.rows import as_table, axis_index, from_table, join_columns
 
 
 def cat(tensors: Iterable[Any], dim: int = 0) -> Tensor:
@@ -56,7 +56,8 @@ def _cat(*arrays: Array, axis: int) -> Rule:
     moved = [xp.moveaxis(x, 1, -1) for x in values] if axis == 1 else []
     if moved and all(x.flags.c_contiguous for x in moved):
         # Maps that are channels-last in memory stay so.
-        value = xp.moveaxis(concatenate(moved, axis=-1), -1, 1)
+        shape = (*values[0].shape[:1], ends[-1], *values[0].shape[2:])
+        value = from_table(join_columns([as_table(x) for x in values]), shape)
     else:
         value = concatenate(values, axis=axis)
 

@@ -625,7 +625,7 @@ def test_a_recipe_is_followed_and_what_is_typed_wins(run_cli, cells):
     assert (code, err) == (0, "")
     config = json.loads(Path("run/config.json").read_text())
     assert (config["crop"], config["base"], config["schedule"]) == ([16, 24], 2, "poly")
-    assert (config["augment"], config["optimizer"]) == ("scale", "adamw")
+    assert (config["augment"], config["optimizer"]) == ("scale", "muon")
     assert len(config["found"]["class_weights"]) == 2
     code, _, err = run_cli("train", "--config", "camvit", "--data", "cells")
     assert code == 2

@@ -279,9 +279,7 @@ def _slide(
     alone = alone and depthwise.is_worthwhile(found, groups)
     block = depthwise.block_of(groups) if alone else 1
     if block > 1 and (kernels is None or depthwise.is_finite(x)):
-        wide = None if kernels is None else depthwise.as_blocks(kernels, block)
-        out, products = _slide(x, found, size, groups // block, wide, cells, kernel_size)
-        return out, None if products is None else depthwise.from_blocks(products)
+        return _slide_in_blocks(x, found, size, groups // block, kernels, cells, kernel_size)
     if kernels is not None:
         covered = sum(phase.rows.length * phase.columns.length for phase in found)
         make = xp.empty if covered == size[0] * size[1] else xp.zeros
@@ -305,6 +303,22 @@ def _slide(
                 taps, tap_counts = phase.taps_of(products), (axis.tap_count for axis in phase)
                 taps += total.reshape(len(taps), *tap_counts, -1).transpose(0, 3, 1, 2)
     return out, products
+
+
+def _slide_in_blocks(
+    x: Array,
+    found: Sequence[Phase],
+    size: Pair,
+    blocks: int,
+    kernels: Any,
+    cells: Any,
+    kernel_size: Pair,
+) -> tuple[Any, Any]:
+    """:func:`_slide` for a kernel a channel, with blocks of channels for groups."""
+    if kernels is not None:
+        kernels = depthwise.as_blocks(kernels, x.shape[1] // blocks)
+    out, products = _slide(x, found, size, blocks, kernels, cells, kernel_size)
+    return out, None if products is None else depthwise.from_blocks(products)
 
 
 def _over_bands(windows: Gathering, write: Task | None, read: Task | None) -> list[Any]:

@@ -26,7 +26,6 @@ from minisegnet.kernels.phases import Phase
 # Numbers in a band: a quarter of a megabyte of float32, for three bands have to fit the cache.
 BAND_NUMBERS = 1 << 16
 
-
 #: Channels in a block, the first that divides their number.
 BLOCKS = (8, 4)
 

@@ -102,6 +102,7 @@ class Adam(Optimizer):
         data = parameter.data
         xp = array_module(data)
         beta2 = group["betas"][1]
+        amsgrad = group.get("amsgrad", False)  # no option of Muon, which steps so for vectors
         # These four change from step to step; schedules may move betas[0] as well as the rate.
         root = number(lambda: _count_step(state, group), data)
         forget = number(lambda: group["betas"][0], data)
@@ -109,7 +110,7 @@ class Adam(Optimizer):
         rate = number(lambda: group["lr"] / (1 - group["betas"][0] ** state["step"]), data)
         mean = self._memory(state, "exp_avg", data)
         square = self._memory(state, "exp_avg_sq", data)
-        if cuda.serves(data) and data.flags.c_contiguous and not group.get("amsgrad"):
+        if cuda.serves(data) and data.flags.c_contiguous and not amsgrad:
             moving = forget, learn, root, rate
             cuda.adam(data, grad, mean, square, moving, beta2, group["eps"])
             return
@@ -120,7 +121,7 @@ class Adam(Optimizer):
         xp.multiply(grad, grad, out=work)
         work *= 1 - beta2
         square += work
-        if group.get("amsgrad"):
+        if amsgrad:
             largest = self._memory(state, "max_exp_avg_sq", data)
             square = xp.maximum(largest, square, out=largest)
         xp.sqrt(square, out=work)
